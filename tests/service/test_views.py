@@ -25,7 +25,7 @@ from exporter.web.view import AppView, FindingDetail, FindingKind
 from tests.metrics.builders import STATUS, configuration, encoding
 from tests.support.virtual_time import SetClock, finished
 from tests.web.api.api_view import document
-from tests.web.fake_view import FixedClock, app_view
+from tests.web.fake_view import app_view
 
 NOW = 1_800_000_000.0
 BITRATES = {"t-high": 5000, "t-load": 6000, "t-low": 1000, "t-none": None}
@@ -263,7 +263,7 @@ MIXED = ("CN-Shanghai", "mixed")
 def test_apps_and_their_sum_are_sampled() -> None:
     """What is not known is no 0, and an app that is gone is forgotten."""
     apps: list[AppView] = [app_view({MIXED: 3}, app_id="a"), app_view(None, app_id="b")]
-    trends = Trends(lambda: apps, {("production", "a"): 2, ("production", "b"): 5}.get, FixedClock())
+    trends = Trends(lambda: apps, {("production", "a"): 2, ("production", "b"): 5}.get, SetClock())
     trends.sample()
     apps[:] = [app_view(None, app_id="a"), app_view({MIXED: 7}, app_id="b")]
     trends.sample()
@@ -280,7 +280,7 @@ def test_apps_and_their_sum_are_sampled() -> None:
 def test_six_hours_are_kept() -> None:
     """The oldest sample makes room for the newest."""
     counts = iter(range(10_000))
-    trends = Trends(lambda: [app_view({MIXED: next(counts)})], lambda _key: 0, FixedClock())
+    trends = Trends(lambda: [app_view({MIXED: next(counts)})], lambda _key: 0, SetClock())
     for _ in range(MOST_SAMPLES + 5):
         trends.sample()
     trend = trends.of("production", "live-main")

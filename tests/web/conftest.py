@@ -6,8 +6,9 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from exporter.web.application import application
+from tests.support.virtual_time import SetClock
 from tests.web.api.api_view import full_view
-from tests.web.fake_view import Client, FakeView, FixedClock
+from tests.web.fake_view import Client, FakeView
 
 
 @pytest.fixture
@@ -19,6 +20,6 @@ def view() -> FakeView:
 @pytest.fixture
 async def client(view: FakeView) -> AsyncIterator[Client]:
     """A client of a server of `view`, that decodes nothing by itself."""
-    server = TestServer(application(view, FixedClock()), access_log=None)
+    server = TestServer(application(view, SetClock()), access_log=None)
     async with TestClient(server, auto_decompress=False, headers={"Accept-Encoding": "identity"}) as client:
         yield client

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from aiohttp import web
-from aiohttp.test_utils import TestClient
+from aiohttp.test_utils import TestClient, TestServer
 from msgspec.structs import replace
 
 from exporter.collector.inventory import Entry
@@ -16,6 +16,7 @@ from exporter.metrics.exposition import Body
 from exporter.metrics.negotiation import Format
 from exporter.rules.facts import PushKey
 from exporter.rules.rule import Rule, Severity
+from exporter.web.application import application
 from exporter.web.view import (
     AppView,
     BudgetView,
@@ -136,19 +137,6 @@ FULL = configuration(
 Client: TypeAlias = TestClient[web.Request, web.Application]
 
 
-class FixedClock:
-    """A clock that does not move."""
-
-    def now(self) -> float:
-        return NOW
-
-    def monotonic(self) -> float:
-        return 0.0
-
-    async def sleep(self, seconds: float) -> None:
-        """Return at once."""
-
-
 def entry(task_id: str, task_configuration: Configuration = FULL, channel_id: str = "channel") -> Entry:
     """Return a task that was first seen a minute ago and changed half a minute ago."""
     task = Task(task_id, channel_id, task_configuration, row_digest=0, digests=bytes(40))
@@ -166,6 +154,7 @@ class FakeView:
         self.chunks = chunks
         self.config = "accounts: []\n"
         self.task_chunks: Sequence[bytes] | None = None
+        self.began = NOW - 3600  # since when changes are remembered
         self.recorded: list[RecordedChange] = []
         self.ended: list[PastViolation] = []
         self.violations: Sequence[FindingsView] = ()
@@ -234,8 +223,8 @@ class FakeView:
         return self.shown_sweep
 
     def past(self) -> History:
-        """Return what answers from `recorded`, the last first, since an hour ago, and from `ended`."""
-        past = History(SetClock(NOW - 3600))
+        """Return what answers from `recorded`, the last first, and from `ended`."""
+        past = History(SetClock(self.began))
         past._changes.extend(self.recorded)
         for violation in self.ended:
             past.ended(violation)
@@ -264,3 +253,8 @@ class FakeView:
 
     def request_finished(self, path_template: str, code: int) -> None:
         self.finished.append((path_template, code))
+
+
+def client_of(view: FakeView, **options: Any) -> Client:
+    """Return the client of a server of a view; `options` are those of the application."""
+    return TestClient(TestServer(application(view, SetClock(), **options), access_log=None))

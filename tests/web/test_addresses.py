@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Callable
 from functools import partial
+from itertools import product
 from urllib.parse import urljoin
 
 import pytest
@@ -12,9 +13,8 @@ from yarl import URL
 
 from exporter.config.mistakes import UsageError
 from exporter.web.addresses import KnownHosts, UrlPrefix, is_same_origin, url_prefix
-from exporter.web.application import application
 from tests.web.api.api_view import full_view
-from tests.web.fake_view import Client, FakeView, FixedClock, app_view, entry, recorded
+from tests.web.fake_view import Client, FakeView, app_view, client_of, entry, recorded
 
 PUBLISHED = "https://metrics.example.com/live/rtcmpu/"
 _ADDRESS = re.compile(r'(?:href|src|action)="([^"]*)"')
@@ -48,8 +48,7 @@ async def proxied(request: pytest.FixtureRequest) -> AsyncIterator[Client]:
     view.put([entry("task-1"), entry("task-2"), entry("a/b %2f")])
     view.violations = full_view().violations
     view.recorded = [recorded(1)]
-    app = application(view, FixedClock(), enable_lifecycle=True, hosts=hosts, prefix=prefix)
-    async with TestClient(TestServer(app, access_log=None)) as exporter:
+    async with client_of(view, enable_lifecycle=True, hosts=hosts, prefix=prefix) as exporter:
 
         async def forward(request: web.Request) -> web.Response:
             path = request.raw_path.removeprefix(prefix.links) if strips else request.raw_path
@@ -109,8 +108,7 @@ async def test_a_form_leads_back_below_the_path(proxied: Client) -> None:
 async def test_everything_is_below_the_route_prefix() -> None:
     """The root redirects to the prefix; metrics and health checks answer any host below it and are counted as ever."""
     view = full_view()
-    app = application(view, FixedClock(), prefix=UrlPrefix("/inner", "/inner"))
-    async with TestClient(TestServer(app, access_log=None)) as client:
+    async with client_of(view, prefix=UrlPrefix("/inner", "/inner")) as client:
         for path in ("/", "/inner"):
             answer = await client.get(path, allow_redirects=False)
             assert (answer.status, answer.headers["Location"]) == (302, "/inner/")
@@ -137,8 +135,7 @@ def view() -> FakeView:
 async def client(view: FakeView) -> AsyncIterator[Client]:
     """A client of a server that is published as `metrics.example.com` and may be called by any name of `corp`."""
     hosts = KnownHosts(["Machine.lan"], external_url="https://metrics.example.com/rtcmpu/", allowed=["*.corp"])
-    app = application(view, FixedClock(), telemetry_path="/custom", enable_lifecycle=True, hosts=hosts)
-    async with TestClient(TestServer(app, access_log=None)) as client:
+    async with client_of(view, telemetry_path="/custom", enable_lifecycle=True, hosts=hosts) as client:
         yield client
 
 
@@ -199,23 +196,20 @@ async def test_pages_answer_known_hosts_alone(client: Client, view: FakeView, ho
     assert view.reloads == (status == 200)
 
 
-@pytest.mark.parametrize("path", ["/custom", "/metrics/tasks", "/-/healthy", "/-/ready"])
-async def test_scrapers_and_probes_may_use_any_name(client: Client, view: FakeView, path: str) -> None:
+async def test_scrapers_and_probes_may_use_any_name(client: Client, view: FakeView) -> None:
     """They find the exporter by names of a cluster's or a list's own."""
     view.task_chunks = (b"",)
-    async with client.get(path, headers={"Host": "exporter.monitoring.svc:10678"}) as answer:
-        assert answer.status == 200
+    for path in ("/custom", "/metrics/tasks", "/-/healthy", "/-/ready"):
+        async with client.get(path, headers={"Host": "exporter.monitoring.svc:10678"}) as answer:
+            assert answer.status == 200, path
 
 
-@pytest.mark.parametrize("path", CHANGING)
-@pytest.mark.parametrize("headers", [{"Sec-Fetch-Site": "cross-site"}, {"Origin": "http://evil.example"}])
-async def test_nothing_is_changed_for_another_site(
-    client: Client, view: FakeView, path: str, headers: dict[str, str]
-) -> None:
+async def test_nothing_is_changed_for_another_site(client: Client, view: FakeView) -> None:
     """Whatever the path is, a form of another site is refused before anything is done."""
-    async with client.post(path, headers=OURS | headers, allow_redirects=False) as answer:
-        assert answer.status == 403
-        assert "cross-site" in await answer.text()
+    for path, headers in product(CHANGING, ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "http://evil.example"})):
+        async with client.post(path, headers=OURS | headers, allow_redirects=False) as answer:
+            assert answer.status == 403, path
+            assert "cross-site" in await answer.text(), path
     assert (view.reloads, view.collected) == (0, [])
 
 

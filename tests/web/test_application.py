@@ -3,18 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import product
 from typing import NoReturn
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
 from structlog.testing import capture_logs
 
 from exporter.metrics.negotiation import Format
 from exporter.web.application import Scrapes, application
 from exporter.web.http_server import Limits
 from tests.support.virtual_time import SetClock
-from tests.web.fake_view import PENDING, Client, FakeView, FixedClock, app_view, entry
+from tests.web.fake_view import PENDING, Client, FakeView, app_view, client_of, entry
 
 ACCEPT_OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
 PATHS = (
@@ -101,25 +101,26 @@ async def test_health_checks_say_what_stands_in_the_way(client: Client, view: Fa
     assert (answer.status, await answer.text()) == (503, "1 of 2 apps has not been read yet\n")
 
 
-@pytest.mark.parametrize("path", [*PATHS, "/nothing", "/api/nothing"])
-async def test_every_answer_has_safe_headers(client: Client, path: str) -> None:
+async def test_every_answer_has_safe_headers(client: Client, subtests: pytest.Subtests) -> None:
     """Nothing but the own style sheet may load, types are not guessed, no referrer is sent: errors included."""
-    headers = (await client.get(path)).headers
-    assert headers["Content-Security-Policy"].startswith("default-src 'none'; style-src 'self'")
-    assert headers["X-Content-Type-Options"] == "nosniff"
-    assert headers["Referrer-Policy"] == "no-referrer"
-    assert "Python" not in headers["Server"]
+    for path in (*PATHS, "/nothing", "/api/nothing"):
+        with subtests.test(path):
+            headers = (await client.get(path)).headers
+            assert headers["Content-Security-Policy"].startswith("default-src 'none'; style-src 'self'")
+            assert headers["X-Content-Type-Options"] == "nosniff"
+            assert headers["Referrer-Policy"] == "no-referrer"
+            assert "Python" not in headers["Server"]
 
 
-@pytest.mark.parametrize("path", [*PATHS, *PAGES])
-async def test_head_is_get_without_a_body(client: Client, path: str) -> None:
+async def test_head_is_get_without_a_body(client: Client, subtests: pytest.Subtests) -> None:
     """HEAD has the status and the headers that GET has, compressed or not, and the connection stays usable."""
-    for encoding in ("identity", "gzip"):
-        full, bare = [await client.request(how, path, headers={"Accept-Encoding": encoding}) for how in ("GET", "HEAD")]
-        assert full.status == bare.status == (404 if path == "/metrics/tasks" else 200)
-        assert {**bare.headers, "Date": ""} == {**full.headers, "Date": ""}
-        assert await bare.read() == b""
-    assert (await client.get(path)).status == full.status
+    for path, encoding in product((*PATHS, *PAGES), ({"Accept-Encoding": "identity"}, {"Accept-Encoding": "gzip"})):
+        with subtests.test(f"{path} {encoding}"):
+            full, bare = [await client.request(how, path, headers=encoding) for how in ("GET", "HEAD")]
+            assert full.status == bare.status == (404 if path == "/metrics/tasks" else 200)
+            assert {**bare.headers, "Date": ""} == {**full.headers, "Date": ""}
+            assert await bare.read() == b""
+            assert (await client.get(path)).status == full.status
 
 
 async def test_answers_are_counted_by_the_template_of_the_path(client: Client, view: FakeView) -> None:
@@ -159,8 +160,7 @@ async def test_a_fault_inside_is_a_500_without_details(
 
 async def test_the_telemetry_path_can_be_set(view: FakeView) -> None:
     """The metrics are where the operator put them and nowhere else, and the page links there."""
-    app = application(view, FixedClock(), telemetry_path="/custom/metrics")
-    async with TestClient(TestServer(app)) as client:
+    async with client_of(view, telemetry_path="/custom/metrics") as client:
         assert (await client.get("/custom/metrics")).status == 200
         assert (await client.get("/metrics")).status == 404
         assert 'href="/custom/metrics"' in await (await client.get("/")).text()
@@ -168,13 +168,12 @@ async def test_the_telemetry_path_can_be_set(view: FakeView) -> None:
 
 async def test_pages_link_to_grafana_where_it_is_configured(view: FakeView) -> None:
     """To the overview, and to the dashboard of an app; nowhere without the flag."""
-    app = application(view, FixedClock(), grafana_url="https://grafana.example.com/x/")
-    async with TestClient(TestServer(app)) as client:
+    async with client_of(view, grafana_url="https://grafana.example.com/x/") as client:
         assert 'href="https://grafana.example.com/x/d/rtcmpu-overview"' in await (await client.get("/")).text()
         page = await (await client.get("/apps/production/live-main")).text()
         assert "https://grafana.example.com/x/d/rtcmpu-app?var-account=production&amp;var-app_id=live-main" in page
     with pytest.raises(ValueError, match=r"--web\.grafana-url=javascript:1: expected an address"):
-        application(view, FixedClock(), grafana_url="javascript:1")
+        application(view, SetClock(), grafana_url="javascript:1")
 
 
 @pytest.mark.parametrize(
@@ -187,7 +186,7 @@ async def test_pages_link_to_grafana_where_it_is_configured(view: FakeView) -> N
 def test_a_useless_telemetry_path_is_refused(view: FakeView, path: str, complaint: str) -> None:
     """A path that can't be served or that hides another is an error that says so."""
     with pytest.raises(ValueError, match=complaint):
-        application(view, FixedClock(), telemetry_path=path)
+        application(view, SetClock(), telemetry_path=path)
 
 
 LIMITS = Limits(most_scrapes=2, slow_scrape_seconds=2.0)
@@ -282,7 +281,7 @@ async def test_a_reload_is_answered_when_it_is_done(
 ) -> None:
     """The answer has every mistake of a refused configuration; without the flag nothing is loaded."""
     view.refusal = refusal
-    async with TestClient(TestServer(application(view, FixedClock(), enable_lifecycle=enabled))) as client:
+    async with client_of(view, enable_lifecycle=enabled) as client:
         answer = await client.post("/-/reload")
         assert answer.status == status
         assert (await answer.text()).endswith(text)

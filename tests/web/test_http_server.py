@@ -22,7 +22,8 @@ from exporter.web.http_server import (
 )
 from tests.support.monitored import until
 from tests.support.processes import free_port
-from tests.web.fake_view import FakeView, FixedClock
+from tests.support.virtual_time import SetClock
+from tests.web.fake_view import FakeView
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ async def serving(
     *addresses: str, view: FakeView | None = None, limits: Limits = DEFAULT_LIMITS
 ) -> AsyncIterator[Running]:
     """Serve a fake view."""
-    running = await start(application(view or FakeView(), FixedClock(), limits=limits), addresses, limits=limits)
+    running = await start(application(view or FakeView(), SetClock(), limits=limits), addresses, limits=limits)
     try:
         yield running
     finally:
@@ -164,7 +165,7 @@ async def test_closing_cuts_off_what_does_not_finish(session: ClientSession, dra
 
 async def test_idle_connections_do_not_hold_the_end_up(session: ClientSession) -> None:
     """A kept-alive connection without a request is closed at once."""
-    running = await start(application(FakeView(), FixedClock()), ["127.0.0.1:0"])
+    running = await start(application(FakeView(), SetClock()), ["127.0.0.1:0"])
     async with session.get(f"http://{running.addresses[0]}/-/healthy") as answer:
         await answer.read()
     async with asyncio.timeout(20):

@@ -18,10 +18,13 @@ from yarl import URL
 
 from exporter.web.api.api_routes import ENDPOINTS
 from exporter.web.application import application
+from exporter.web.query import cursor_after
 from exporter.web.responses import WORTH_COMPRESSING_BYTES, gathered, json_text, quality
 from tests.metrics.builders import configuration
+from tests.support.subtests import for_each
+from tests.support.virtual_time import SetClock
 from tests.web.api.api_view import json_of
-from tests.web.fake_view import FULL, Client, FakeView, FixedClock, app_view, entry
+from tests.web.fake_view import FULL, Client, FakeView, app_view, entry
 
 LISTS = [endpoint.path for endpoint in ENDPOINTS if endpoint.has_csv]
 PATHS = [
@@ -32,24 +35,27 @@ PATHS = [
 ]
 
 
-@pytest.mark.parametrize("path", PATHS)
-async def test_each_path_answers_json_and_refuses_what_it_does_not_know(client: Client, path: str) -> None:
+async def test_each_path_answers_json_and_refuses_what_it_does_not_know(
+    client: Client, subtests: pytest.Subtests
+) -> None:
     """An object in pure ASCII, ended by a line feed; parameters that are not known, and other methods, are refused."""
-    answer = await client.get(path)
-    assert (answer.status, answer.content_type, answer.charset) == (200, "application/json", "utf-8")
-    body = await answer.read()
-    assert body.isascii()
-    assert body.endswith(b"}\n")
-    answer = await client.get(path, params={"tsak_id": "task-1"})
-    assert (answer.status, answer.content_type) == (400, "application/json")
-    assert (await answer.json())["error"].startswith("unknown parameter 'tsak_id', expected ")
-    for method in ("POST", "PUT", "DELETE", "PATCH"):
-        answer = await client.request(method, path)
-        assert (answer.status, set(answer.headers["Allow"].split(","))) == (405, {"GET", "HEAD"})
-        assert (await answer.json())["error"].startswith("Method Not Allowed")
-    answer = await client.options(path)
-    assert (answer.status, await answer.read()) == (204, b"")
-    assert set(answer.headers["Allow"].split(",")) == {"GET", "HEAD", "OPTIONS"}
+    for path in PATHS:
+        with subtests.test(path):
+            answer = await client.get(path)
+            assert (answer.status, answer.content_type, answer.charset) == (200, "application/json", "utf-8")
+            body = await answer.read()
+            assert body.isascii()
+            assert body.endswith(b"}\n")
+            answer = await client.get(path, params={"tsak_id": "task-1"})
+            assert (answer.status, answer.content_type) == (400, "application/json")
+            assert (await answer.json())["error"].startswith("unknown parameter 'tsak_id', expected ")
+            for method in ("POST", "PUT", "DELETE", "PATCH"):
+                answer = await client.request(method, path)
+                assert (answer.status, set(answer.headers["Allow"].split(","))) == (405, {"GET", "HEAD"})
+                assert (await answer.json())["error"].startswith("Method Not Allowed")
+            answer = await client.options(path)
+            assert (answer.status, await answer.read()) == (204, b"")
+            assert set(answer.headers["Allow"].split(",")) == {"GET", "HEAD", "OPTIONS"}
     assert (await client.options("/api/v1/nothing")).status == 404
 
 
@@ -75,13 +81,15 @@ async def test_a_page_of_tasks_is_bounded_in_size(client: Client, view: FakeView
     assert seen == [f"task-{number:03}" for number in range(200)]
 
 
-@pytest.mark.parametrize("task_id", ["task-1", "a/b", "..%2f", "a b?c#d", "\u4e3b\u202e", "{x}", "%"])
-async def test_a_task_of_any_name_is_found(client: Client, view: FakeView, task_id: str) -> None:
+async def test_a_task_of_any_name_is_found(client: Client, view: FakeView) -> None:
     """What is in a TaskId is escaped in the path and means nothing else there."""
-    view.put([entry(task_id)])
-    answer = await client.get(f"/api/v1/tasks/production/live-main/{quote(task_id, safe='')}")
-    assert answer.status == 200
-    assert (await answer.json())["task_id"] == task_id
+    for task_id in ("task-1", "a/b", "..%2f", "a b?c#d", "\u4e3b\u202e", "{x}", "%"):
+        view.put([entry(task_id)])
+        path = f"/api/v1/tasks/production/live-main/{quote(task_id, safe='')}"
+        assert (await json_of(client, path))["task_id"] == task_id
+
+
+EXPECTED = "expected the next_cursor of an answer to the same query"
 
 
 @pytest.mark.parametrize(
@@ -102,6 +110,17 @@ async def test_a_task_of_any_name_is_found(client: Client, view: FakeView, task_
             (f"{name}?cursor=WyJhIiwgI", 400, "cursor is 'WyJhIiwgI', expected the next_cursor of an answer")
             for name in ("tasks", "changes", "violations", "rules")
         ),
+        *(
+            (f"{query}cursor={cursor_after(*names)}", 400, f"cursor is of another order, {EXPECTED}")
+            for query, names in (
+                ("tasks?sort=task&", "1abc"),
+                ("tasks?sort=push_expires&", "abc"),
+                ("tasks?sort=push_expires&", ("soon", "a", "b", "c")),
+                ("violations?sort=since&", "abcd"),
+                ("violations?", "1abcd"),
+            )
+        ),
+        ("violations?sort=-since&state=resolved", 400, "sort does not go with state=resolved"),
     ],
 )
 async def test_what_names_nothing_is_refused(
@@ -109,7 +128,7 @@ async def test_what_names_nothing_is_refused(
 ) -> None:
     """A misspelt name is not answered with an empty list, which would look as if all were well.
 
-    A cursor that is cut is refused too; all of it is counted under the template of its route.
+    A cursor that is cut, or of another order, is refused too; all of it is counted under the template of its route.
     """
     answer = await client.get(f"/api/v1/{query}")
     assert (answer.status, await answer.json()) == (status, {"error": error})
@@ -139,16 +158,17 @@ async def test_csv_is_asked_for_by_either_way(
     assert await answer.json() == {"error": "Accept is 'text/csv', expected one that has application/json or */*"}
 
 
-@pytest.mark.parametrize("path", LISTS)
-async def test_each_list_is_had_as_csv(client: Client, path: str) -> None:
+async def test_each_list_is_had_as_csv(client: Client, subtests: pytest.Subtests) -> None:
     """The heading names every field, nested ones by their path, and each line has as many cells."""
-    answer = await client.get(path, headers={"Accept": "text/csv"})
-    assert (answer.status, answer.content_type, answer.charset) == (200, "text/csv", "utf-8")
-    heading, *rows = csv.reader(StringIO(await answer.text(), newline=""))
-    items = next(iter((await json_of(client, path)).values()))
-    assert len(rows) == len(items) > 0
-    assert {len(row) for row in rows} == {len(heading)}
-    assert [row[0] for row in rows] == [str(next(iter(item.values()))) for item in items]
+    for path in LISTS:
+        with subtests.test(path):
+            answer = await client.get(path, headers={"Accept": "text/csv"})
+            assert (answer.status, answer.content_type, answer.charset) == (200, "text/csv", "utf-8")
+            heading, *rows = csv.reader(StringIO(await answer.text(), newline=""))
+            items = next(iter((await json_of(client, path)).values()))
+            assert len(rows) == len(items) > 0
+            assert {len(row) for row in rows} == {len(heading)}
+            assert [row[0] for row in rows] == [str(next(iter(item.values()))) for item in items]
 
 
 async def test_csv_is_read_page_by_page(client: Client, view: FakeView) -> None:
@@ -186,7 +206,7 @@ async def test_a_body_that_is_too_large_is_reported_as_other_errors_are(view: Fa
     async def refuse(_request: web.Request) -> NoReturn:
         raise web.HTTPRequestEntityTooLarge(max_size=1, actual_size=2)
 
-    app = application(view, FixedClock())
+    app = application(view, SetClock())
     app.router.add_get("/api/v1/refused", refuse)
     async with TestClient(TestServer(app)) as client:
         answer = await client.get("/api/v1/refused")
@@ -233,15 +253,13 @@ async def test_what_has_not_changed_is_not_sent_again(client: Client, view: Fake
     assert changed.headers["ETag"] != etag
 
 
-@pytest.mark.parametrize(
-    ("if_none_match", "status"),
-    [("*", 304), ('"another", {}', 304), ("{strong}", 304), ('"another"', 200), ("nonsense", 200), ("", 200)],
-)
-async def test_an_etag_is_found_among_others(client: Client, if_none_match: str, status: int) -> None:
+async def test_an_etag_is_found_among_others(client: Client) -> None:
     """A list of ETags, a star and the strong form of one count; what can't be read counts as nothing."""
     etag = (await client.get(APPS)).headers["ETag"]
-    header = if_none_match.replace("{strong}", etag.removeprefix("W/")).replace("{}", etag)
-    assert (await client.get(APPS, headers={"If-None-Match": header})).status == status
+    known = ("*", f'"another", {etag}', etag.removeprefix("W/"))
+    for header in (*known, '"another"', "nonsense", ""):
+        answer = await client.get(APPS, headers={"If-None-Match": header})
+        assert answer.status == (304 if header in known else 200), header
 
 
 async def test_large_answers_are_compressed_for_those_who_want_it(client: Client, view: FakeView) -> None:
@@ -262,26 +280,20 @@ async def test_large_answers_are_compressed_for_those_who_want_it(client: Client
     assert json.loads(await small.read()) == {"apps": []}
 
 
-@pytest.mark.parametrize(
-    ("accept", "accepted"),
-    [
-        ("", True),
-        ("*/*", True),
-        ("application/*", True),
-        ("Application/JSON; charset=utf-8", True),
-        ("text/html, application/xhtml+xml, */*;q=0.8", True),
-        ("text/html", False),
-        ("application/xml, text/*", False),
-        ("application/json;q=0, */*", False),
-        ("application/json;q=0.000", False),
-        ("*/*;q=0", False),
-        ("application/*;q=0, */*;q=0.1", False),
-        ("application/json;q=0.01", True),
-    ],
+ACCEPTING = (
+    *("", "*/*", "application/*", "Application/JSON; charset=utf-8", "application/json;q=0.01"),
+    "text/html, application/xhtml+xml, */*;q=0.8",
 )
-def test_json_is_accepted_by_the_most_specific_range(accept: str, *, accepted: bool) -> None:
+NOT_ACCEPTING = (
+    *("text/html", "application/xml, text/*", "application/json;q=0, */*", "application/json;q=0.000", "*/*;q=0"),
+    "application/*;q=0, */*;q=0.1",
+)
+
+
+@for_each((*ACCEPTING, *NOT_ACCEPTING))
+def test_json_is_accepted_by_the_most_specific_range(accept: str) -> None:
     """The range that names JSON most closely decides; a quality of 0 means that it is not wanted."""
-    assert (quality(accept, "application/json") > 0) is accepted
+    assert (quality(accept, "application/json") > 0) is (accept in ACCEPTING)
 
 
 def test_any_text_is_pure_ascii() -> None:

@@ -9,14 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.collector.past import FieldChange
 from exporter.core.task import Configuration, Encoding, Output, Pane
 from exporter.rules.facts import PushKey
 from exporter.rules.rule import Outcome
 from exporter.rules.vocabulary import TaskFacts
 from exporter.web.api.tasks_api import MOST_PARTS, all_tasks, task_document, task_with_findings_document
 from exporter.web.lists import AT_ONCE
-from exporter.web.query import BadQueryError, Query, cursor_after
+from exporter.web.query import Query, cursor_after
 from exporter.web.responses import json_text
 from exporter.web.view import FindingDetail, RuleView, TaskFinding, TaskView
 from tests.metrics.builders import configuration, configurations, encoding, push
@@ -201,20 +200,6 @@ def test_tasks_are_sorted_over_all_apps(sort: str, order: str, limit: int) -> No
     assert found == [name for number in order for name in ORDER if name[2] == f"task-{number}"]
 
 
-@pytest.mark.parametrize(
-    ("sort", "after"),
-    [
-        ("task", ("1", "a", "b", "c")),
-        ("push_expires", ("a", "b", "c")),
-        ("push_expires", ("soon", "a", "b", "c")),
-    ],
-)
-def test_a_cursor_of_another_order_is_refused(sort: str, after: tuple[str, ...]) -> None:
-    """It would name another place."""
-    with pytest.raises(BadQueryError, match="cursor is of another order"):
-        page_of(view_of_three_apps(), "tasks", sort=sort, cursor=cursor_after(*after))
-
-
 def test_a_page_of_many_tasks_lets_others_run() -> None:
     """A page out of 10,000 tasks is found in slices, and is the first in order."""
     view = FakeView([app_view()])
@@ -240,43 +225,6 @@ def test_keys_of_outputs_are_shown_as_they_are_now() -> None:
         ("tencent", "expired", "2027-01-15T08:00:00Z", True),
     ]
     assert shown["push_expires"] == "2027-01-15T08:00:00Z"
-
-
-def test_a_task_is_shown_with_all_that_is_known() -> None:
-    """An item has names, configuration, times, violations by name and whether it is to be relied upon."""
-    shown = json.loads(json_text(task_document(status(), entry("task-1"), ["b", "a"])))
-    configured = shown.pop("configuration")
-    assert shown == {
-        "account": "production",
-        "app_id": "live-main",
-        "task_id": "task-1",
-        "channel_id": "channel",
-        "omitted": {"outputs": 0, "panes": 0, "user_streams": 0},
-        "first_seen_timestamp_seconds": NOW - 60,
-        "last_changed_timestamp_seconds": NOW - 30,
-        "violations": ["a", "b"],
-        "data_available": True,
-    }
-    assert configured["video"] | {"bits_per_pixel": None, "aspect": None} == {
-        "codec": "H.264",
-        "profile": "main",
-        "preset": "fast",
-        "bitrate_kbps": 1500,
-        "framerate": 25,
-        "gop": 50,
-        "width": 1280,
-        "height": 720,
-        "pixels": 921_600,
-        "resolution": "720p",
-        "gop_seconds": 2.0,
-        "bits_per_pixel": None,
-        "aspect": None,
-    }
-    (output,) = configured["outputs"]
-    assert (output["scheme"], output["host"], output["has_userinfo"]) == ("rtmp", "push.example.com", True)
-    assert (output["push_auth"], output["push_expires"]) == ("unsigned", None)
-    assert configured["panes"][0]["render_mode"] is None
-    assert configured["sei"]["has_payload"] is True
 
 
 @given(configurations)
@@ -325,33 +273,6 @@ def view_of_changes(first: int = 1, last: int = 50) -> FakeView:
         recorded(number, app_id=f"app-{number % 2}", task_id=f"task-{number % 3}") for number in range(first, last + 1)
     ]
     return view
-
-
-def test_a_change_is_shown_with_all_that_is_remembered() -> None:
-    """The document has when, whose and what, each group with before and after, null where nothing was set."""
-    view = FakeView([app_view()])
-    fields = (FieldChange("idle_timeout", None, "60 s"), FieldChange("users", "1 user", "1 user"))
-    view.recorded = [recorded(7, change="modified", fields=fields, notes=("probably_restarted",))]
-    assert page_of(view, "changes") == {
-        "changes": [
-            {
-                "number": 7,
-                "noticed_timestamp_seconds": NOW + 7,
-                "earliest_timestamp_seconds": None,
-                "account": "production",
-                "app_id": "live-main",
-                "task_id": "task-7",
-                "change": "modified",
-                "fields": [
-                    {"field": "idle_timeout", "before": None, "after": "60 s"},
-                    {"field": "users", "before": "1 user", "after": "1 user"},
-                ],
-                "notes": ["probably_restarted"],
-            }
-        ],
-        "next_cursor": None,
-        "remembered_since": NOW - 3600,
-    }
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,9 @@
 """Pages over HTTP, and what is on them."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from html.parser import HTMLParser
 
-from aiohttp.test_utils import TestClient, TestServer
-
-from exporter.web.application import application
-from tests.web.fake_view import Client, FakeView, FixedClock
+from tests.web.fake_view import FakeView, client_of
 
 
 class Page(HTMLParser):
@@ -38,13 +34,6 @@ class Page(HTMLParser):
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.elements if name == tag]
-
-
-@asynccontextmanager
-async def client_of(view: FakeView) -> AsyncIterator[Client]:
-    """Serve a view."""
-    async with TestClient(TestServer(application(view, FixedClock()), access_log=None)) as client:
-        yield client
 
 
 async def page_of(view: FakeView, path: str, parameters: Mapping[str, str] | None = None) -> Page:

@@ -17,8 +17,8 @@ from exporter.web.api.api_routes import ENDPOINTS
 from exporter.web.view import FindingDetail, FindingKind, RuleView, SweepStart, TaskFinding
 from tests.metrics.builders import encoding
 from tests.support.virtual_time import SetClock
-from tests.web.fake_view import FULL, NOW, Client, FakeView, app_view, entry, findings, recorded, rule
-from tests.web.pages.page_view import Page, client_of, page_of
+from tests.web.fake_view import FULL, NOW, Client, FakeView, app_view, client_of, entry, findings, recorded, rule
+from tests.web.pages.page_view import Page, page_of
 
 APP = "/apps/production/live-main"
 COLLECT = f"{APP}/collect"
@@ -53,18 +53,19 @@ def view() -> FakeView:
     return view
 
 
-@pytest.mark.parametrize("path", PATHS)
-async def test_pages_load_nothing_but_our_own_style_and_script(client: Client, path: str) -> None:
+async def test_pages_load_nothing_but_our_own_style_and_script(client: Client, subtests: pytest.Subtests) -> None:
     """No page has a style, a script or a handler of its own, or a resource from elsewhere."""
-    answer = await client.get(path)
-    assert (answer.status, answer.content_type, answer.charset) == (200, "text/html", "utf-8")
-    assert "unsafe" not in answer.headers["Content-Security-Policy"]
-    page = Page(await answer.text())
-    resources = [link["href"] for link in page.all("link")], [script["src"] for script in page.all("script")]
-    assert resources == (["/static/style.css"], ["/static/pages.js"])
-    assert not page.all("style")
-    for _, attributes in page.elements:
-        assert not [name for name in attributes if name == "style" or name.startswith("on")]
+    for path in PATHS:
+        with subtests.test(path):
+            answer = await client.get(path)
+            assert (answer.status, answer.content_type, answer.charset) == (200, "text/html", "utf-8")
+            assert "unsafe" not in answer.headers["Content-Security-Policy"]
+            page = Page(await answer.text())
+            resources = [link["href"] for link in page.all("link")], [script["src"] for script in page.all("script")]
+            assert resources == (["/static/style.css"], ["/static/pages.js"])
+            assert not page.all("style")
+            for _, attributes in page.elements:
+                assert not [name for name in attributes if name == "style" or name.startswith("on")]
 
 
 @pytest.mark.parametrize("path", [APP, "/violations", "/rules"])
@@ -90,12 +91,13 @@ async def test_a_query_that_can_t_be_answered_is_a_page(client: Client, view: Fa
 async def test_browsers_get_a_page_where_scripts_get_text(
     client: Client, path: str, status: int, words: str, content_type: str
 ) -> None:
-    """With the navigation, if the Accept header names HTML; others and the API get what no browser takes for HTML."""
+    """With navigation and search, if Accept names HTML; others and the API get what no browser takes for HTML."""
     answer = await client.get(path, headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
     page = Page(await answer.text(), answer.status)
     assert (answer.status, answer.content_type) == (status, "text/html")
     assert words in page.text
     assert "/violations" in page.links
+    assert "/search" in [form["action"] for form in page.all("form") if form.get("aria-label") == "Everything"]
     answer = await client.get(path)
     assert (answer.status, answer.content_type) == (status, content_type)
     answer = await client.get("/metrics", headers={"Accept": "text/html,*/*;q=0.8"})

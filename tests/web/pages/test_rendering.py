@@ -21,7 +21,8 @@ from exporter.web.pages.rendering import (
     wait,
     with_query,
 )
-from tests.web.fake_view import NOW, FixedClock
+from tests.support.virtual_time import SetClock
+from tests.web.fake_view import NOW
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,7 @@ def test_only_web_addresses_are_linked_to(url: str, *, is_safe: bool) -> None:
 def test_control_characters_are_written_out() -> None:
     """What a terminal would act upon, and HTML has no place for, is shown as Python writes it; line ends stay."""
     shown = "a\x1b[31m\x00\x9b\r\n<b>"
-    page = Renderer(FixedClock(), "", "/metrics").html("error", title=shown, message=shown, link="/", link_text=shown)
+    page = Renderer(SetClock(), "", "/metrics").html("error", title=shown, message=shown, link="/", link_text=shown)
     assert r"a\x1b[31m\x00\x9b\x0d" in page
     assert "\n&lt;b&gt;" in page
 

@@ -24,7 +24,7 @@ from tests.support.certificates import HASH, PASSWORD, client_context
 from tests.support.http import basic_auth
 from tests.support.monitored import until
 from tests.support.virtual_time import SetClock
-from tests.web.fake_view import Client, FakeView, FixedClock
+from tests.web.fake_view import Client, FakeView
 
 USERS = f"basic_auth_users: {{alice: {HASH}}}\n"
 RIGHT = basic_auth("alice", PASSWORD)
@@ -83,18 +83,19 @@ async def status(client: Client, path: str, auth: Mapping[str, str] | None = Non
         return answer.status
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/-/healthy", "/-/ready", "/config", "/nothing", "/static/"])
-async def test_every_path_wants_the_password(path: str, guarded: Guarded) -> None:
+async def test_every_path_wants_the_password(guarded: Guarded) -> None:
     """Health checks, other methods and paths that do not exist too: nobody learns what there is."""
     client = await guarded.client(USERS)
-    for auth in (None, WRONG, basic_auth("nobody", PASSWORD), *({"Authorization": odd} for odd in ODD)):
-        async with client.get(path, headers=auth) as answer:
-            assert answer.status == 401
-            assert answer.headers["WWW-Authenticate"] == "Basic"
-            assert "Unauthorized" in await answer.text()
-        async with client.post(path, headers=auth) as answer:
-            assert answer.status == 401
-    assert await status(client, path, RIGHT) in {200, 404}
+    given = (None, WRONG, basic_auth("nobody", PASSWORD), *({"Authorization": odd} for odd in ODD))
+    for path in ("/metrics", "/-/healthy", "/-/ready", "/config", "/nothing", "/static/"):
+        for auth in given:
+            async with client.get(path, headers=auth) as answer:
+                assert answer.status == 401, (path, auth)
+                assert answer.headers["WWW-Authenticate"] == "Basic"
+                assert "Unauthorized" in await answer.text()
+            async with client.post(path, headers=auth) as answer:
+                assert answer.status == 401, (path, auth)
+        assert await status(client, path, RIGHT) in {200, 404}
     async with client.get("/api/v1/apps") as answer:
         assert await answer.json() == {"error": "Unauthorized"}
 
@@ -134,15 +135,14 @@ HEADERS = {
 }
 
 
-@pytest.mark.parametrize(("path", "auth"), [("/metrics", RIGHT), ("/nothing", RIGHT), ("/", RIGHT), ("/", None)])
-async def test_configured_headers_go_over_the_own_ones(
-    path: str, auth: Mapping[str, str] | None, guarded: Guarded
-) -> None:
+async def test_configured_headers_go_over_the_own_ones(guarded: Guarded) -> None:
     """Every answer has them, a stream and a refusal too; what is not configured stays as it is."""
     listed = ", ".join(f'{name}: "{value}"' for name, value in HEADERS.items())
     client = await guarded.client(f"{USERS}http_server_config: {{headers: {{{listed}}}}}\n")
-    async with client.get(path, headers=auth) as answer:
-        assert dict(SAFE_HEADERS) | HEADERS == {name: answer.headers[name] for name in dict(SAFE_HEADERS) | HEADERS}
+    expected = dict(SAFE_HEADERS) | HEADERS
+    for path, auth in (("/metrics", RIGHT), ("/nothing", RIGHT), ("/", RIGHT), ("/", None)):
+        async with client.get(path, headers=auth) as answer:
+            assert {name: answer.headers[name] for name in expected} == expected, path
 
 
 async def test_users_change_without_a_restart(guarded: Guarded) -> None:
@@ -212,8 +212,8 @@ async def test_who_went_away_leaves_the_line(tmp_path: Path, monkeypatch: pytest
     """Clients that send a guess and close don't make those behind them wait for their checks."""
     slow = SlowChecks(monkeypatch)
     (tmp_path / "web.yml").write_text(USERS)
-    gate = gate_of(tmp_path / "web.yml", FixedClock(), health_without_auth=False)
-    running = await start(application(FakeView(), FixedClock()), ["127.0.0.1:0"], gate=gate)
+    gate = gate_of(tmp_path / "web.yml", SetClock(), health_without_auth=False)
+    running = await start(application(FakeView(), SetClock()), ["127.0.0.1:0"], gate=gate)
     host, port = running.addresses[0].split(":")
 
     async def guess(number: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -239,9 +239,9 @@ async def test_who_went_away_leaves_the_line(tmp_path: Path, monkeypatch: pytest
 
 def test_without_a_file_there_is_no_gate(tmp_path: Path) -> None:
     """No file, no gate; a bad one is an error."""
-    assert gate_of(None, FixedClock(), health_without_auth=True) is None
+    assert gate_of(None, SetClock(), health_without_auth=True) is None
     with pytest.raises(ConfigError):
-        gate_of(tmp_path / "absent.yml", FixedClock(), health_without_auth=False)
+        gate_of(tmp_path / "absent.yml", SetClock(), health_without_auth=False)
 
 
 @pytest.mark.parametrize(("http2", "lines"), [("http2: true", 1), ("http2: false", 0), ("headers: {}", 0)])
@@ -251,15 +251,15 @@ def test_http2_is_taken_and_said_not_to_be_spoken(http2: str, lines: int, direct
         f"tls_server_config: {{cert_file: server.pem, key_file: server.key}}\nhttp_server_config: {{{http2}}}\n"
     )
     with capture_logs() as logs:
-        gate_of(directory / "web.yml", FixedClock(), health_without_auth=False)
+        gate_of(directory / "web.yml", SetClock(), health_without_auth=False)
     assert [entry["event"] for entry in logs] == ["http2 is not spoken here, clients get HTTP/1.1"] * lines
 
 
 async def test_a_server_speaks_tls_and_closes_on_whoever_does_not(directory: Path, authority: trustme.CA) -> None:
     """A listener with certificates answers HTTPS alone, and says so in its URLs."""
     (directory / "web.yml").write_text("tls_server_config: {cert_file: server.pem, key_file: server.key}\n")
-    gate = gate_of(directory / "web.yml", FixedClock(), health_without_auth=False)
-    running = await start(application(FakeView(), FixedClock()), ["127.0.0.1:0"], gate=gate)
+    gate = gate_of(directory / "web.yml", SetClock(), health_without_auth=False)
+    running = await start(application(FakeView(), SetClock()), ["127.0.0.1:0"], gate=gate)
     try:
         assert running.scheme == "https"
         async with ClientSession() as session:
@@ -275,9 +275,9 @@ async def test_a_server_speaks_tls_and_closes_on_whoever_does_not(directory: Pat
 async def test_a_client_that_never_begins_tls_is_cut_off(directory: Path) -> None:
     """Anyone who connects and says nothing does not keep the connection."""
     (directory / "web.yml").write_text("tls_server_config: {cert_file: server.pem, key_file: server.key}\n")
-    gate = gate_of(directory / "web.yml", FixedClock(), health_without_auth=False)
+    gate = gate_of(directory / "web.yml", SetClock(), health_without_auth=False)
     running = await start(
-        application(FakeView(), FixedClock()), ["127.0.0.1:0"], gate=gate, limits=Limits(longest_handshake_seconds=0.1)
+        application(FakeView(), SetClock()), ["127.0.0.1:0"], gate=gate, limits=Limits(longest_handshake_seconds=0.1)
     )
     try:
         reader, writer = await asyncio.open_connection(*running.addresses[0].split(":"))

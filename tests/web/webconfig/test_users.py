@@ -10,8 +10,6 @@ from contextlib import suppress
 
 import bcrypt
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from exporter.web.webconfig.users import (
     FEW,
@@ -27,7 +25,6 @@ from exporter.web.webconfig.users import (
     read_authorization,
 )
 from tests.support.certificates import HASH, PASSWORD
-from tests.support.generated import examples
 from tests.support.monitored import until
 
 USERS = {b"alice": HASH}
@@ -250,15 +247,6 @@ def basic(decoded: bytes) -> str:
 def test_the_authorization_header_is_read_as_go_reads_it(header: str, credentials: BasicCredentials | None) -> None:
     """Only well-formed Basic credentials are credentials."""
     assert read_authorization(header) == credentials
-
-
-@given(st.binary(max_size=40).filter(lambda name: b":" not in name), st.binary(max_size=100), st.text(max_size=60))
-@settings(max_examples=examples(200))
-def test_credentials_survive_their_way(name: bytes, password: bytes, text: str) -> None:
-    """Any bytes come out of the header as they went in; nothing that a client or a file holds breaks the reading."""
-    assert read_authorization(basic(name + b":" + password)) == BasicCredentials(name, password)
-    read_authorization("Basic " + text)
-    is_bcrypt_hash(text)
 
 
 class Line:

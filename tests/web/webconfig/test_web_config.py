@@ -132,25 +132,6 @@ def test_requests_are_admitted_at_the_rate(
         assert bucket.admits() == (is_admitted == "1")
 
 
-@given(
-    st.floats(0.01, 10),
-    st.integers(1, 20),
-    st.lists(st.floats(0, 5), max_size=60),
-)
-def test_no_window_has_more_than_its_share(interval_seconds: float, burst: int, pauses: list[float]) -> None:
-    """In any stretch of time no more come in than the burst and one for each interval."""
-    clock = SetClock()
-    bucket = TokenBucket(RateLimit(interval_seconds=interval_seconds, burst=burst), clock.monotonic)
-    admitted = []
-    for pause in pauses:
-        clock.seconds += pause
-        if bucket.admits():
-            admitted.append(clock.seconds)
-    for first, began in enumerate(admitted):
-        for count, moment in enumerate(admitted[first:], start=1):
-            assert count <= burst + (moment - began) / interval_seconds + 1e-6
-
-
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [

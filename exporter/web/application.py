@@ -5,7 +5,7 @@ Those get metrics as ready bytes, for a bounded number of scrapes, health checks
 
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
 import structlog
 from aiohttp import hdrs, web
@@ -40,18 +40,13 @@ READY_PATH: Final = "/-/ready"
 ScrapeHandler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class _Scrape(NamedTuple):
-    began: float
-    request: web.Request
-
-
 class Scrapes:
     """Scrapes under way, over all metrics paths; `monotonic` returns seconds."""
 
     def __init__(self, limits: Limits, monotonic: Callable[[], float]) -> None:
         self._limits = limits
         self._monotonic = monotonic
-        self._under_way: dict[object, _Scrape] = {}  # the oldest first
+        self._under_way: dict[object, tuple[float, web.Request]] = {}  # since when, and which; the oldest first
 
     def bounded(self, handler: ScrapeHandler) -> ScrapeHandler:
         """Return a handler that sends 503 if too many scrapes are under way and none is slow."""
@@ -62,7 +57,7 @@ class Scrapes:
                 refusal.headers[hdrs.RETRY_AFTER] = "1"
                 return refusal
             place = object()
-            self._under_way[place] = _Scrape(self._monotonic(), request)
+            self._under_way[place] = self._monotonic(), request
             try:
                 return await handler(request)
             finally:
@@ -74,12 +69,12 @@ class Scrapes:
         """Whether another scrape may begin; the oldest is cut off for it if it is slow."""
         if len(self._under_way) < self._limits.most_scrapes:
             return True
-        place, oldest = next(iter(self._under_way.items()))
-        if self._monotonic() - oldest.began < self._limits.slow_scrape_seconds:
+        place, (began, oldest) = next(iter(self._under_way.items()))
+        if self._monotonic() - began < self._limits.slow_scrape_seconds:
             return False
         del self._under_way[place]
-        if oldest.request.transport is not None:
-            oldest.request.transport.abort()
+        if oldest.transport is not None:
+            oldest.transport.abort()
         return True
 
 

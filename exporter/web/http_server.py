@@ -258,19 +258,14 @@ def _reason(error: OSError | UnicodeError) -> str:
 
 
 def _bind_everywhere(port: int) -> socket.socket:
-    """Bind one socket for IPv4 and IPv6, so that port 0 is one port."""
-    if socket.has_dualstack_ipv6() and _has_ipv6():
-        return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    """Bind one socket for IPv4 and IPv6, so that port 0 is one port; for IPv4 alone where IPv6 is switched off."""
+    if socket.has_dualstack_ipv6():
+        try:
+            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+        except OSError as error:
+            if error.errno != errno.EADDRNOTAVAIL:
+                raise
     return socket.create_server(("", port))
-
-
-def _has_ipv6() -> bool:
-    try:
-        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
-            probe.bind(("::", 0))
-    except OSError:
-        return False
-    return True
 
 
 _LEAST_SECONDS = 0.01

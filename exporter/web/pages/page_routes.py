@@ -154,7 +154,7 @@ def _example_names(view: View) -> Mapping[str, str]:
         if tasks is not None and tasks.entries:
             names = {"account": app.status.account, "app_id": app.status.app_id, "task_id": tasks.entries[0].task_id}
             break
-    return {name: quote(text, safe="") for name, text in names.items()}
+    return {name: quote(text, safe="", errors="replace") for name, text in names.items()}
 
 
 def _static(name: str, content_type: str) -> PageHandler:

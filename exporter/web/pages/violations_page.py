@@ -60,19 +60,14 @@ async def _page(counts: Sequence[tuple[FindingsView, int]], query: Query) -> Num
     rows: list[Finding] = []
     for group, count in counts:
         if first < count and len(rows) < PAGE_ROWS:
-            rows += await _findings(group, query, first, first + PAGE_ROWS - len(rows))
+            found = await ordered(matching_findings(group, query), key=_oldest_first)
+            rows += await found.rows(first, first + PAGE_ROWS - len(rows))
         first = max(0, first - count)
     return NumberedPage(rows, number, matching)
 
 
-async def _findings(group: FindingsView, query: Query, first: int, last: int) -> Sequence[Finding]:
-    """Return the findings of a group whose age matches, from one place to another, oldest first."""
-
-    def key(one: Finding) -> tuple[float, str]:
-        return inf if one.since is None else one.since, one.task_id
-
-    found = await ordered(matching_findings(group, query), key=key)
-    return await found.rows(first, last)
+def _oldest_first(one: Finding) -> tuple[float, str]:
+    return inf if one.since is None else one.since, one.task_id
 
 
 def _summaries(counted: Iterable[tuple[FindingsView, int]], query: Query) -> Sequence[Mapping[str, Any]]:

@@ -296,10 +296,12 @@ def view_of_changes(first: int = 1, last: int = 50) -> FakeView:
     ],
 )
 def test_changes_are_narrowed_down(parameters: dict[str, str], expected: int) -> None:
-    """Each parameter leaves what fits it, several leave what fits all, newest first."""
+    """Each parameter leaves what fits it, several leave what fits all, newest first; all since an hour are known."""
     view = view_of_changes()
     view.recorded.insert(0, recorded(0, app_id="removed"))
-    found = [change["number"] for change in page_of(view, "changes", **parameters)["changes"]]
+    page = page_of(view, "changes", **parameters)
+    assert page["remembered_since"] == NOW - 3600
+    found = [change["number"] for change in page["changes"]]
     assert len(found) == expected
     assert found == sorted(found, reverse=True)
 

@@ -171,6 +171,8 @@ async def test_hostile_text_stays_text() -> None:
     """Whatever is in names, reasons, messages and rules makes no element, no attribute and no link of its own."""
     hostile = hostile_view()
     pages = [await page_of(hostile, path) for path in ("/", "/violations", "/changes", "/rules")]
+    async with client_of(hostile) as client:
+        assert (await client.get("/api/v1/", headers={"Accept": "text/html"})).status == 200
     # A path can't hold half a surrogate pair, so the pages of this app and this task have other names.
     view = FakeView([app_view({}, account="x y", app_id="a/b", name=HOSTILE, owner=HOSTILE, reason=HOSTILE, up=False)])
     view.entries = {("x y", "a/b"): {"t?#/{1}": hostile.entries[HOSTILE, HOSTILE][HOSTILE]}}

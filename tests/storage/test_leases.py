@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
@@ -147,6 +148,19 @@ def test_a_large_app_is_read_though_its_tasks_take_long(join: Open, url: str, mo
     with closing(Database(url)) as database:
         database.write(new)
         assert len(database.load(new)) == 1
+
+
+def test_an_app_is_read_after_what_its_last_holder_is_writing(join: Open, url: str) -> None:
+    """What that has read is compared with, not overtaken."""
+    join("one").round({"a"})
+    new = replace(batch(entry("t")), lease=("a", 1))
+    with closing(Database(url)) as holder, closing(Database(url)) as database, ThreadPoolExecutor() as threads:
+        with holder._transaction() as connection:
+            database_module.lock_budget(connection, "a")
+            database_module._write(connection, new)
+            loading = threads.submit(database.load, new)
+            time.sleep(0.5)
+        assert len(loading.result(30)) == 1
 
 
 def test_sqlite_is_refused() -> None:

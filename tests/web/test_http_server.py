@@ -1,6 +1,8 @@
 """Listening and ending."""
 
 import asyncio
+import errno
+import os
 import re
 import socket
 from collections.abc import AsyncIterator
@@ -92,6 +94,25 @@ async def test_an_empty_host_is_every_address_on_one_port(session: ClientSession
         for host in ["127.0.0.1", "[::1]"] if address.startswith("[::]") else ["127.0.0.1"]:
             async with session.get(f"http://{host}:{address.rpartition(':')[2]}/-/healthy") as answer:
                 assert answer.status == 200
+
+
+async def test_without_ipv6_it_is_every_address_of_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where IPv6 is switched off there is no such address; anything else that fails is an error."""
+    create_server = socket.create_server
+
+    def create(address: tuple[str, int], *, family: int = socket.AF_INET, **options: bool) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(reason, os.strerror(reason))
+        return create_server(address, family=family, **options)
+
+    monkeypatch.setattr(socket, "create_server", create)
+    monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: True)
+    reason = errno.EADDRNOTAVAIL
+    async with serving(":0") as running:
+        assert running.addresses[0].startswith("0.0.0.0:")
+    reason = errno.EADDRINUSE
+    with pytest.raises(ListenError, match="Address already in use"):
+        await serving(":0").__aenter__()
 
 
 async def test_a_busy_port_is_one_clear_line() -> None:

@@ -8,9 +8,9 @@ import pytest
 import structlog
 
 from exporter.config.model import Collection
-from exporter.simulator.faults import FAULTS
+from exporter.simulator.faults import FAULTS, SLOW_SECONDS
 from exporter.simulator.listing import Variants
-from tests.support.virtual_world import Seen, World, play
+from tests.support.virtual_world import ACCOUNT, Seen, World, play
 
 pytestmark = pytest.mark.simulations
 
@@ -210,3 +210,18 @@ def test_a_fault_shows_and_does_no_harm(fault: str, phase: type[_Case]) -> None:
             collection=COLLECTION,
             variants=Variants(compression=False),
         )
+
+
+def test_a_slow_answer_within_the_deadline_is_no_fault() -> None:
+    """The list and a lookup of what it does not show are read, however close to the deadline each answer comes."""
+
+    async def scenario(world: World) -> None:
+        world.fail("slow", OTHER)
+        await world.until_true(OTHER)
+        world.service.fleet.delete(OTHER, world.task_ids(OTHER)[2])
+        await world.until_true(OTHER)
+        failed = {key for key in world.monitor.apps[ACCOUNT, OTHER].collector.status.attempts if key[1] != "ok"}
+        assert failed == set()
+
+    collection = COLLECTION.changed(request_timeout_seconds=SLOW_SECONDS + 0.1)
+    play(scenario, apps={OTHER: 5}, collection=collection)

@@ -125,7 +125,7 @@ class Absences:
         self._lost = 0
         """Tasks that were removed since the last sweep was read."""
         self._confirmed: set[str] = set()
-        """What the proof of a large loss found to be gone."""
+        """What the last proof of a large loss found to be gone."""
         self._absent: set[str] = set()
         """What the last sweep proved not to be in the list, as long as no lookup finds any of it."""
         self._above_the_end: set[str] = set()
@@ -228,7 +228,6 @@ class Absences:
         Raises:
             IncompleteReadingError: its reason says what is not proven.
         """
-        self._confirmed.clear()
         was_cut = bool(self.why_cut(length))
         wanted = min(PROOFS_OF_LARGE_LOSS, len(unseen)) if is_large_loss(len(unseen), known) else 0
         chosen = [task_id for task_id in unseen if task_id in self._found_unlisted]
@@ -237,7 +236,8 @@ class Absences:
             chosen = list(dict.fromkeys([*chosen, *others]))
         if not was_cut:
             chosen = chosen[:MOST_LOOKUPS_FOR_PROOF]
-        existing = await self._look_up_until(chosen, len(chosen) if was_cut else wanted)
+        # Kept as a whole at the end: an update and a sweep may look for a proof at the same time.
+        self._confirmed, existing = await self._look_up_until(chosen, len(chosen) if was_cut else wanted)
         proven = len(self._confirmed) >= (wanted or len(chosen))
         if length is not None:
             hidden = existing and length and seen + existing > length  # an empty list is not a cut one
@@ -264,14 +264,18 @@ class Absences:
         elif self._cut_at is not None and length >= self._cut_at:
             self._cut_at = None
 
-    async def _look_up_until(self, task_ids: list[str], wanted: int) -> int:
-        """Look up tasks, a few first, until one exists, enough are gone, or time is up; return how many exist."""
+    async def _look_up_until(self, task_ids: list[str], wanted: int) -> tuple[set[str], int]:
+        """Look up tasks, a few first, until one exists, enough are gone, or time is up.
+
+        Returns which are gone, and how many exist.
+        """
+        gone: set[str] = set()
         existing = 0
 
         def found(answer: Found) -> None:
             nonlocal existing
             if answer.row is None:
-                self._confirmed.add(answer.task_id)
+                gone.add(answer.task_id)
             else:
                 existing += 1
                 self._exists(answer.task_id)
@@ -280,9 +284,9 @@ class Absences:
         while task_ids and not existing and (left := until - self._clock.monotonic()) > 0:
             batch, task_ids = task_ids[:PROOFS_OF_LARGE_LOSS], task_ids[PROOFS_OF_LARGE_LOSS:]
             await self._look_up_all(batch, seconds=min(left, PROOF_SECONDS / 4), found=found)
-            if 0 < wanted <= len(self._confirmed):
+            if 0 < wanted <= len(gone):
                 break
-        return existing
+        return gone, existing
 
     def take_confirmed(self) -> list[Change]:
         """Remove what the proof of a large loss found to be gone."""

@@ -265,6 +265,24 @@ async def test_an_update_believes_no_page_of_other_tasks_while_a_sweep_reads() -
     assert scene.reported.take() == []
 
 
+@pytest.mark.parametrize("seconds_between", [0.0, 0.2, 0.4])
+@pytest.mark.parametrize("sweep_is_first", [True, False])
+@on_virtual_time
+async def test_an_update_and_a_sweep_may_both_prove_a_large_loss(sweep_is_first: bool, seconds_between: float) -> None:
+    """What one of them begins to look up takes nothing from what the other one has proven."""
+    scene = Scene(5)
+    await scene.start()
+    scene.service.before_look_up = lambda task_id: asyncio.sleep(0.1 * int(task_id.removeprefix("task-")))
+    all_of(scene.list.delete, list(scene.list.order))()
+    turns = [scene.collector.update, scene.collector.sweep]
+    first, second = reversed(turns) if sweep_is_first else turns
+    running = asyncio.ensure_future(first())
+    await asyncio.sleep(seconds_between)
+    await asyncio.gather(running, second())
+    assert {outcome for _, outcome in status_of(scene).attempts} == {State.OK}
+    assert shown(scene.collector) == {}
+
+
 @pytest.mark.parametrize("kept", [0, 4, 90, 299])
 @on_virtual_time
 async def test_a_loss_at_rest_takes_few_lookups(kept: int) -> None:

@@ -28,8 +28,11 @@ settings.load_profile("exporter")
 Programs.forks_daemons = True  # what is started by an interpreter of its own says so
 
 
-LONGEST = ("odd_answers", "push_keys", "sharing", "alerting", "browser", "dashboards", "commands", "killed_writers")
-"""Of test files, in the order in which they begin: most of their time is waiting, and none is to be the last alone."""
+LONGEST = (
+    *("enemies", "sharing", "matrix", "odd_answers", "commands"),
+    *("killed_writers", "browser", "alerting", "push_keys", "dashboards"),
+)
+"""Of test files, in the order in which they begin: none is to be the last alone, and some compute while others wait."""
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -53,12 +56,12 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what waits long, then processes, then simulations: workers take one file after another."""
+    """Begin with what takes long, then processes, then simulations: workers take one file after another."""
 
     def place(item: pytest.Item) -> tuple[int, bool, bool]:
         name = item.path.stem.removeprefix("test_")
         return (
-            LONGEST.index(name) if name in LONGEST and item.get_closest_marker("processes") else len(LONGEST),
+            LONGEST.index(name) if name in LONGEST else len(LONGEST),
             item.get_closest_marker("processes") is None,
             item.get_closest_marker("simulations") is None,
         )

@@ -50,6 +50,7 @@ async def test_before_the_first_sweep_it_is_pending_and_updates_ask_nothing() ->
     status = status_of(scene)
     assert (status.state, status.reason) == (State.PENDING, "no sweep has finished yet")
     assert (status.up, status.data_available, scene.collector.attempted) == (False, False, False)
+    assert (status.last_update_began, status.last_sweep_began, status.last_attempt_began) == (None, None, None)
     await scene.collector.update()
     assert scene.service.requests == []
     assert not scene.collector.attempted

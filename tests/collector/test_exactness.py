@@ -388,6 +388,21 @@ async def test_a_list_that_is_at_rest_settles_doubts_by_itself() -> None:
 
 
 @on_virtual_time
+async def test_a_task_that_is_listed_between_two_sweeps_is_not_gone() -> None:
+    """Two sweeps that do not show it prove nothing if one between them does, though no lookup is answered."""
+    scene = Scene(100)
+    await scene.start()
+    scene.service.before_look_up = _refuse
+    order = list(scene.list.order)
+    for shown_tasks in (order[:50] + order[51:], order, order[:50] + order[51:]):
+        scene.list.order = list(shown_tasks)
+        await scene.collector.sweep()
+        assert (status_of(scene).doubtful_tasks, scene.reported.take()) == (len(order) - len(shown_tasks), [])
+    await scene.collector.sweep()
+    assert [change for change, _ in scene.reported.take()] == ["removed"]
+
+
+@on_virtual_time
 async def test_a_row_without_a_task_id_may_be_that_of_a_task_in_doubt() -> None:
     """A list at rest that has such a row proves nothing about a task that it does not show."""
     scene, row = Scene(100), MovingList.row
@@ -398,6 +413,7 @@ async def test_a_row_without_a_task_id_may_be_that_of_a_task_in_doubt() -> None:
         await scene.collector.sweep()
         await asyncio.sleep(6)
     assert (status_of(scene).doubtful_tasks, scene.reported.take()) == (1, [])
+    assert sweep_of(scene).rows_without_task_id == 1
 
 
 @on_virtual_time

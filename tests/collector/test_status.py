@@ -22,7 +22,7 @@ SWEEP = Sweep(
 
 def tracker() -> StatusTracker:
     """Return what nothing is known of yet."""
-    return StatusTracker("account", App(id="app", name="name", owner="owner", quota=Quota(single=1, mixed=None)))
+    return StatusTracker("account", App(id="app", name="name", owner="owner", quota=Quota(single=1, mixed=2)))
 
 
 def status(of: StatusTracker, at: float = 0.0) -> Status:
@@ -50,6 +50,7 @@ def test_an_accepted_sweep_makes_it_ok() -> None:
     assert (now.state, now.reason, now.up, now.data_available) == (State.OK, "", True, True)
     assert (now.last_sweep_began, now.sweep) == (1000.0, SWEEP)
     assert (now.account, now.app_id, now.name, now.owner) == ("account", "app", "name", "owner")
+    assert (now.quota_single, now.quota_mixed) == (1, 2)
 
 
 def test_of_update_and_sweep_the_worse_is_shown() -> None:

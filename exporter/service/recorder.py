@@ -259,6 +259,7 @@ class Recorder(FindingEvents):
             return None
         if stored is not None and new.began is not None and stored.endpoint == app.endpoint:
             self._compare(new, new.began, stored, app.collector)
+            record.app = None  # what came of it is in this batch
         inventory, last_update = app.collector.inventory, app.collector.status.last_update_began
         record.written = sweep.began, last_update or 0.0
         if new.all_tasks:
@@ -298,9 +299,6 @@ class Recorder(FindingEvents):
         changes = known.accept(filter(None, first_read.values()), now=began)
         created_again = [task_id for task_id, entry in first_read.items() if entry is None]
         changes += known.remove(created_again, settled_before=inf, at=began)
-        if stored.sweep is not None:
-            earliest = min(began, stored.last_known)
-            new.changes[:0] = [NoticedChange(change, began, earliest) for change in changes]
         unseen = [entry for entry in stored.entries if entry.task_id not in first_read]
         collector.check_stored(unseen, gone=partial(self.gone, stored))
         opened = {each.key for each in new.violations if each.why is None}
@@ -309,3 +307,6 @@ class Recorder(FindingEvents):
             for version, tasks in stored.violations.items()
         }
         self._older(replace(stored, violations=still_open), collector.inventory.age(known))
+        if stored.sweep is not None:
+            earliest = min(began, stored.last_known)
+            new.changes[:0] = [NoticedChange(change, began, earliest) for change in changes]

@@ -234,12 +234,14 @@ class Writer:
             stored: list[SavedApp] = []
             if new.began is not None and not await self._attempt(lambda database: stored.extend(database.load(new))):
                 return False
-            new = self._waiting.pop(app)
+            new = self._waiting[app]  # what comes of the comparison with what is stored belongs to this batch, too
             try:
                 self._current = self._batch_of(new, stored[0] if stored else None)
             except Exception as error:  # noqa: BLE001 - whatever it is, what other apps have must be written
                 self.changes_lost += len(new.changes)
                 self._failed(error)
+            if self._waiting[app] is new:  # not what another lease has begun
+                del self._waiting[app]
         if self._current is None or await self._attempt(methodcaller("write", self._current)):
             self._current = None
         return self._current is None

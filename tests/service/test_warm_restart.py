@@ -1,8 +1,8 @@
 """A restart with a database: served at once at its true age, and changes of meanwhile are known as such."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from exporter.collector.collector import Collector
 from exporter.collector.inventory import Change
-from exporter.collector.past import RuleVersion
+from exporter.collector.past import RuleVersion, SavedApp
 from exporter.core.collection_state import State
 from exporter.rules.compiled_rule import TaskCountRule
 from exporter.rules.findings import FindingLog, Resolution
@@ -40,7 +40,7 @@ class DirectWriter(Writer):
             configured=(),
             batch_of=recorder._batch_of,
             moved_aside=recorder._write_everything,
-            failed=lambda _: None,
+            failed=_raise,
         )
         self._direct = database
         self.is_away = False
@@ -54,11 +54,18 @@ class DirectWriter(Writer):
     def come_back(self) -> None:
         self.is_away = False
         while self._waiting:
-            new = self._waiting.popitem()[1]
-            stored = [] if new.began is None else self._direct.load(new)
-            if (batch := self._batch_of(new, stored[0] if stored else None)) is not None:
-                self.batches.append(batch)
-                self._direct.write(batch)
+            with suppress(StopIteration):  # it waits for nothing
+                self._write_next().send(None)
+
+    async def _attempt(self, work: Callable[[Database], None]) -> bool:
+        if self._current is not None:
+            self.batches.append(self._current)
+        work(self._direct)
+        return True
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 class Process(Told):
@@ -71,12 +78,14 @@ class Process(Told):
         self.endpoint = "https://live.example.com"
         self.aged: list[Mapping[RuleVersion, Mapping[str, float]]] = []
         """The violations that are as old as was stored."""
+        self.on_age: Callable[[], object] = lambda: None
+        """Called when tasks have become as old as was stored."""
         self._database = database
         self.recorder = Recorder(
             FindingLog(clock),
             app=self._recorded,
             apps=lambda: [KEY],
-            older=lambda stored, _: self.aged.append(stored.violations),
+            older=self._older,
             failed=lambda _: None,
             keep_running=lambda run: run(),
             clock=clock,
@@ -94,6 +103,10 @@ class Process(Told):
         (saved,) = self._database.load()
         with self.recorder.restoring(saved):
             return self.collector.restore(saved)
+
+    def _older(self, stored: SavedApp, _: Sequence[Change]) -> None:
+        self.aged.append(stored.violations)
+        self.on_age()
 
     def _recorded(self, key: tuple[str, str]) -> RecordedApp | None:
         assert key == KEY
@@ -268,6 +281,32 @@ async def test_what_was_created_or_opened_again_has_a_new_age(
     assert {task_id for task_id, first_seen in ages.items() if first_seen < clock.now() - 3000} == {"task-0", "task-2"}
     assert second.aged == [{rule.rule.version: {"task-2": 5.0}}]
     assert saved.violations == {rule.rule.version: {"task-1": clock.now(), "task-2": 5.0}}
+
+
+@on_virtual_time
+async def test_violations_that_turn_by_the_age_of_tasks_are_written_once(database: Database) -> None:
+    """Where rules are about the age, they are found, or resolved, as soon as the stored ages are known."""
+    clock = VirtualClock()
+    rule = TaskCountRule(Rule(name="expect-tasks", title="Tasks", severity=Severity.WARNING, expect=""), 1, None)
+    moving_list = MovingList(tasks=2)
+    first = Process(moving_list, database, clock)
+    await first.collector.sweep()
+    first.recorder.opened(KEY, rule, "task-0", 5.0, "young")
+    await clock.sleep(3600)
+    second = Process(moving_list, database, clock)
+    second.open_violations = {rule.rule.version: {"task-0": 5.0}}
+
+    def turn() -> None:
+        second.open_violations = {rule.rule.version: {"task-1": clock.now()}}
+        second.recorder.resolved(KEY, rule, "task-0", 5.0, Resolution.FIXED)
+        second.recorder.opened(KEY, rule, "task-1", clock.now(), "old")
+
+    second.on_age = turn
+    await second.collector.sweep()
+    second.recorder.reconcile(KEY)
+    await clock.sleep(0)
+    found = [(row.task_id, row.message, row.why) for row in _rows(database, VIOLATIONS)]
+    assert found == [("task-0", "young", "fixed"), ("task-1", "old", None)]
 
 
 @on_virtual_time

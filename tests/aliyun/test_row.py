@@ -1,6 +1,7 @@
 """Rows of any shape become Tasks; what is odd costs itself alone."""
 
 import json
+import subprocess
 import sys
 from typing import Any
 
@@ -17,6 +18,7 @@ from exporter.aliyun.row_schema import MAX_PANES, MAX_URLS, MAX_USERS
 from exporter.core.collection_state import State
 from exporter.core.task import DIGEST_GROUPS, FIELDS, Output, Pane, PaneUsers, Sei, Source, Task
 from tests.support.generated import documented_rows
+from tests.support.processes import ROOT, clean_environment
 from tests.support.rows import VENDOR_EXAMPLE, changed, example_row, json_values, leaf_paths
 from tests.support.subtests import for_each
 
@@ -494,6 +496,30 @@ def test_an_object_that_says_nothing_is_absent(empty: object) -> None:
     task = read({**row, "TranscodeParams": empty})
     assert task.same_content(read({**row, "TranscodeParams": None}))
     assert task.configuration.mix_mode == "single"
+
+
+_DIGESTS = """
+import sys, msgspec
+from exporter.aliyun.parse_task import read_row
+from exporter.metrics.per_task_families import _hash
+print(msgspec.json.encode(read_row(sys.stdin.buffer.read(), app_id="yourAppId")), _hash("yourTaskId"))
+"""
+
+
+def test_digests_are_the_same_in_every_process() -> None:
+    """They are stored and compared after a restart, and choose the tasks that have series in every replica."""
+    row = json.dumps({**example_row(), "Novelty": 1}).encode()
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", _DIGESTS],
+            input=row,
+            stdout=subprocess.PIPE,
+            check=True,
+            env=clean_environment(ROOT) | {"PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(digests) == 1
 
 
 @given(st.lists(st.sampled_from("abcdef"), max_size=30), st.integers(min_value=1, max_value=3))

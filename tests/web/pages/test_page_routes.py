@@ -319,7 +319,7 @@ async def test_a_database_that_is_away_is_said() -> None:
 
 
 async def test_violations_that_have_ended_are_in_the_api() -> None:
-    """With state=resolved the newest come first, with times, reason and a cursor."""
+    """With state=resolved the newest come first, with message, times, reason and a cursor."""
     view = view_of_changes()
     view.ended = [msgspec.structs.replace(RESOLVED, number=number) for number in (1, 2, 3)]
     async with client_of(view) as client:
@@ -329,4 +329,5 @@ async def test_violations_that_have_ended_are_in_the_api() -> None:
     assert [[found["number"] for found in page["violations"]] for page in (first, rest)] == [[3, 2], [1]]
     (found,) = rest["violations"]
     assert (found["rule"], found["why"], found["resolved_timestamp_seconds"]) == ("bitrate", "fixed", NOW + 60)
+    assert (found["message"], found["since_timestamp_seconds"]) == (RESOLVED.message, RESOLVED.opened)
     assert (rest["matching"], rest["next_cursor"]) == (None, None)

@@ -38,8 +38,10 @@ PRUNED_AT_ONCE: Final = 500
 INSERTED_AT_ONCE: Final = 100
 PAUSE_SECONDS: Final = 0.001
 """Between portions of that many rows: the thread would keep Python's lock from the event loop for 5 ms at a time."""
-_NEW_FILE: Final = ("PRAGMA auto_vacuum = INCREMENTAL", f"PRAGMA application_id = {APPLICATION_ID}")
-"""Written before all else, and before there is a write-ahead log: the first page is never without the mark."""
+_NEW_FILE: Final = (
+    *("BEGIN", "PRAGMA auto_vacuum = INCREMENTAL", f"PRAGMA application_id = {APPLICATION_ID}", "COMMIT"),
+)
+"""Written at once, before all else, and before there is a write-ahead log: the first page is never without the mark."""
 _SQLITE_SETTINGS: Final = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL")
 _POSTGRESQL: Final = {
     "connect_timeout": 5,

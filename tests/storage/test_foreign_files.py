@@ -13,6 +13,8 @@ from structlog.testing import capture_logs
 from exporter.cli import main
 from exporter.config.loader import load
 from exporter.config.mistakes import ConfigError
+from exporter.core.regular_file import database_refusal
+from exporter.storage import database as database_module
 from exporter.storage.database import CorruptError, Database
 from exporter.storage.tables import RefusedError
 from tests.support.batches import batch, entry
@@ -57,6 +59,17 @@ def _state(directory: Path) -> dict[str, tuple[int, bytes]]:
         path.name: (path.lstat().st_mode, path.read_bytes() if stat.S_ISREG(path.stat().st_mode) else b"")
         for path in directory.iterdir()
     }
+
+
+def test_a_new_file_is_never_without_its_mark(tmp_path: Path) -> None:
+    """Whoever opens it meanwhile, or finds it after a crash, takes it for a database of this program."""
+    path = tmp_path / "rtcmpu.db"
+    with closing(sqlite3.connect(path)) as connection:
+        for statement in database_module._NEW_FILE:
+            connection.execute(statement).close()
+            assert database_refusal(path) is None, statement
+    with closing(Database(f"sqlite:{path}")) as opened, opened._engine.connect() as connected:
+        assert connected.exec_driver_sql("PRAGMA auto_vacuum").scalar() == 2
 
 
 @pytest.mark.parametrize("make", FOREIGN.values(), ids=FOREIGN)

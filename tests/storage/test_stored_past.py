@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from sqlalchemy import Engine, event
+from sqlalchemy.exc import OperationalError
 
 from exporter.collector.inventory import Entry
 from exporter.collector.past import FieldChange, History, HistoryError, HistoryFilter, PastViolation
@@ -213,11 +214,19 @@ async def test_a_question_leaves_no_connection(stored: StoredPast, monkeypatch: 
 
 async def test_a_page_outlives_the_replacement_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader that comes before the writer has begun another file is answered when it has."""
-    monkeypatch.setattr(stored_past, "AGAIN_SECONDS", 0.2)
+    monkeypatch.setattr(stored_past, "AGAIN_SECONDS", 0.5)
     url = f"sqlite:{tmp_path / 'rtcmpu.db'}"
     reading = asyncio.create_task(StoredPast(lambda: url).apps())
     await until((tmp_path / "rtcmpu.db").exists)
-    Database(url).close()
+
+    def begin() -> bool:
+        try:
+            Database(url).close()
+        except OperationalError:  # the reader has just locked it; the writer tries again, too
+            return False
+        return True
+
+    await until(begin)
     assert await reading == []
 
 

@@ -276,12 +276,8 @@ class Recorder(FindingEvents):
             push_auth=self._push_auth,
         )
         if new.all_violations:
-            messages, record.messages = record.messages, {}
-            batch.open_violations = [
-                ViolationEvent(version, task_id, since, messages.get((version, task_id), ""))
-                for version, tasks_since in app.open_violations().items()
-                for task_id, since in tasks_since.items()
-            ]
+            batch.open_violations = partial(_events, app.open_violations(), record.messages)
+            record.messages = {}
         return batch
 
     def _compare(self, new: Waiting, began: float, stored: SavedApp, collector: Collector) -> None:
@@ -310,3 +306,11 @@ class Recorder(FindingEvents):
         if stored.sweep is not None:
             earliest = min(began, stored.last_known)
             new.changes[:0] = [NoticedChange(change, began, earliest) for change in changes]
+
+
+def _events(
+    violations: Mapping[RuleVersion, OpenSince], messages: Mapping[tuple[RuleVersion, str], str]
+) -> Iterator[ViolationEvent]:
+    for version, tasks in violations.items():
+        for task_id, since in tasks.items():
+            yield ViolationEvent(version, task_id, since, messages.get((version, task_id), ""))

@@ -350,7 +350,7 @@ def _events(connection: sa.Connection, batch: Batch) -> Iterator[ViolationEvent]
         yield event
         (is_open.add if event.why is None else is_open.discard)(event.key)
     if batch.all_violations:
-        now = {event.key: event for event in batch.open_violations}
+        now = {event.key: event for event in batch.open_violations()}
         yield from (ViolationEvent(*key, batch.made, why=ENDED_UNSEEN) for key in is_open - now.keys())
         yield from (now[key] for key in now.keys() - is_open)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Collection, Container, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Collection, Container, Coroutine, Iterable
 from contextlib import suppress
 from functools import partial
 from operator import methodcaller
@@ -98,7 +98,7 @@ class Batch(Waiting, kw_only=True):
     last_update: float | None
     made: float  # Unix time
     tasks: dict[str, Entry | None]  # all, or those that were added or modified; None: removed
-    open_violations: Sequence[ViolationEvent] = ()  # with `all_violations`
+    open_violations: Callable[[], Iterable[ViolationEvent]] = tuple  # with `all_violations`; called in the thread
     push_auth: PushAuthSettings = DEFAULTS  # who signs the URLs of a host
     token: str = field(default_factory=partial(secrets.token_hex, 8))
     """In the database it says that this very batch was written."""

@@ -108,7 +108,7 @@ def test_what_is_open_now_replaces_what_was(database: Database) -> None:
     first, second = batch(entry("a")), batch(entry("a"), token="b")
     first.violations = [ViolationEvent(BITRATE, "a", 500.0, "text"), ViolationEvent(BITRATE, "b", 500.0, "text")]
     second.all_violations = True
-    second.open_violations = [ViolationEvent(BITRATE, "a", 500.0), ViolationEvent(COUNT, "", 650.0)]
+    second.open_violations = lambda: [ViolationEvent(BITRATE, "a", 500.0), ViolationEvent(COUNT, "", 650.0)]
     written(database, first, second)
     assert database.load()[0].violations == {BITRATE: {"a": 500.0}, COUNT: {"": 650.0}}
     ended = [row for row in rows(database, VIOLATIONS) if row.resolved is not None]

@@ -168,7 +168,7 @@ async def test_lost_events_of_violations_are_made_up_for(faults: Faults, monkeyp
         await until(lambda: not one.writer.up)
         for events in (opened[:2], opened[2:]):
             newer = batch()
-            newer.violations, newer.open_violations = events, [opened[0], opened[3]]
+            newer.violations, newer.open_violations = events, lambda: [opened[0], opened[3]]
             one.write(newer)
         faults.error = None
         await one.has_written()

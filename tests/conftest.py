@@ -29,10 +29,10 @@ Programs.forks_daemons = True  # what is started by an interpreter of its own sa
 
 
 LONGEST = (
-    *("enemies", "sharing", "matrix", "odd_answers", "commands"),
-    *("killed_writers", "browser", "alerting", "push_keys", "dashboards"),
+    *("sharing", "odd_answers", "enemies", "commands", "browser"),
+    *("matrix", "killed_writers", "alerting", "push_keys", "dashboards"),
 )
-"""Of test files, in the order in which they begin: none is to be the last alone, and some compute while others wait."""
+"""Of test files, in the order in which they begin: none is to be the last alone, and one computes while others wait."""
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

@@ -17,12 +17,11 @@ from exporter.metrics.per_task_families import per_task_families
 from exporter.metrics.task_families import TASK_FAMILIES
 from exporter.rules.rule_files import default_rules, profile_rules
 from tests.references.reference_tables import (
-    expectations_table,
     families_table,
     keys_of_mapping,
     labels_table,
     mappings,
-    rules_overview,
+    rules_table,
     table,
     variables_tables,
 )
@@ -144,9 +143,8 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "families-of-single-tasks": lambda: families_table(per_task_families()),
     "labels": lambda: labels_table(declarations()),
     "variables": variables_tables,
-    "expectations": expectations_table,
-    "default-rules": lambda: rules_overview(default_rules()),
-    "rules-of-profiles": lambda: rules_overview([*chain.from_iterable(profile_rules().values())]),
+    "default-rules": lambda: rules_table(default_rules()),
+    "rules-of-profiles": lambda: rules_table(chain.from_iterable(profile_rules().values())),
     **{f"keys-of-{model.__name__.lower()}": partial(keys_of_mapping, model) for model in mappings()},
 }
 """By name in the markers."""

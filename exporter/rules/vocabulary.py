@@ -30,7 +30,7 @@ def _listed(names: Sequence[str]) -> str:
 class VideoFacts(Struct, frozen=True, kw_only=True):
     """`task.video`: always present, may be empty; not used by audio-only tasks."""
 
-    codec: Annotated[str | None, _about("VideoCodec: `H.264`, `H.265`, or the value as it is.")] = None
+    codec: Annotated[str | None, _about("VideoCodec.")] = None
     profile: Annotated[str | None, _about("The profile of EnhancedParam: `baseline`, `main`, `high` or other.")] = None
     preset: Annotated[str | None, _about("The preset of EnhancedParam: `ultrafast` to `placebo`, or other.")] = None
     bitrate_kbps: Annotated[int | None, _about("VideoBitrate, kbit/s.")] = None
@@ -70,15 +70,17 @@ class AudioFacts(Struct, frozen=True, kw_only=True):
 class OutputFacts(Struct, frozen=True, kw_only=True):
     """One of `task.outputs`: a distinct push URL of the task, without its secret parts."""
 
-    scheme: Annotated[str, _about("In lower case; empty if the URL has none.")] = ""
-    host: Annotated[str, _about("In lower case, without user and port, `vhost` first; empty if the URL has none.")] = ""
+    scheme: Annotated[str, _about("In lower case; empty if there is none.")] = ""
+    host: Annotated[
+        str, _about("In lower case, without user and port; `vhost` counts first; empty if there is none.")
+    ] = ""
     is_ali_cdn: Annotated[bool | None, _about("IsAliCdn; absent if not stated.")] = None
-    has_userinfo: Annotated[bool, _about("Whether the URL contains `user:password@`.")] = False
+    has_userinfo: Annotated[bool, _about("The URL contains `user:password@`.")] = False
     has_private_host: Annotated[
         bool,
         _about(
-            "Derived: whether the host is an address that is not global, a name without a domain, or a reserved name"
-            " such as `localhost`, `a.local`, `a.test` and `example.com`."
+            "Derived: the host is a non-global address, a name without a domain, or a reserved name such as"
+            " `localhost`, `a.local`, `a.test` and `example.com`."
         ),
     ] = False
     signer: Annotated[
@@ -87,7 +89,7 @@ class OutputFacts(Struct, frozen=True, kw_only=True):
     problem: Annotated[
         str | None, _about(f"What makes the URL incomplete, the first of {_listed(URL_PROBLEMS)}; absent if nothing.")
     ] = None
-    is_test: Annotated[bool, _about("Whether the URL asks for a test stream: `bandwidthtest=true`.")] = False
+    is_test: Annotated[bool, _about("The URL has `bandwidthtest=true`.")] = False
     push_auth: Annotated[
         str,
         _about(
@@ -98,11 +100,9 @@ class OutputFacts(Struct, frozen=True, kw_only=True):
     push_expires: Annotated[
         datetime | None, _about("When the key expires, with the validity of `policy.push_auth`; absent if not known.")
     ] = None
-    expired_at_start: Annotated[
-        bool, _about("Whether the exporter saw the task being added after the key had expired.")
-    ] = False
+    expired_at_start: Annotated[bool, _about("The task was added after the key had expired.")] = False
     may_have_expired: Annotated[
-        bool, _about("Whether the expiry is not known, and the time in the key is over 24 hours ago.")
+        bool, _about("The expiry is unknown, and the time in the key is over 24 hours ago.")
     ] = False
 
 
@@ -116,7 +116,7 @@ class PaneFacts(Struct, frozen=True, kw_only=True):
     z_order: Annotated[int | None, _about("The layer.")] = None
     render_mode: Annotated[int | None, _about("RenderMode.")] = None
     source_type: Annotated[str | None, _about("SourceType: `camera`, `screen` or other.")] = None
-    has_background_image: Annotated[bool, _about("Whether a background image is set.")] = False
+    has_background_image: Annotated[bool, _about("A background image is set.")] = False
 
 
 class UserStreamFacts(Struct, frozen=True, kw_only=True):
@@ -134,7 +134,7 @@ class SeiFacts(Struct, frozen=True, kw_only=True):
     layout_volume_follow_idr: Annotated[int | None, _about("LayoutVolume's FollowIdr.")] = None
     pass_through_interval_ms: Annotated[int | None, _about("PassThrough's Interval, milliseconds.")] = None
     pass_through_follow_idr: Annotated[int | None, _about("PassThrough's FollowIdr.")] = None
-    has_payload: Annotated[bool, _about("Whether PassThrough has content or a key.")] = False
+    has_payload: Annotated[bool, _about("PassThrough has content or a key.")] = False
 
 
 class SourceFacts(Struct, frozen=True, kw_only=True):
@@ -161,13 +161,13 @@ class TaskFacts(Struct, frozen=True, kw_only=True):
     ] = "mixed"
     idle_timeout_seconds: Annotated[int | None, _about("MaxIdleTime, seconds.")] = None
     audio_only: Annotated[bool, _about("AudioOnly; false without EncodeParams.")] = False
-    has_encode_params: Annotated[bool, _about("Whether EncodeParams are given.")] = False
-    has_transcode_params: Annotated[bool, _about("Whether TranscodeParams are given.")] = False
-    has_stream_url: Annotated[bool, _about("Whether StreamURL is given.")] = False
-    has_multi_stream_url: Annotated[bool, _about("Whether MultiStreamURL is given.")] = False
+    has_encode_params: Annotated[bool, _about("EncodeParams are given.")] = False
+    has_transcode_params: Annotated[bool, _about("TranscodeParams are given.")] = False
+    has_stream_url: Annotated[bool, _about("StreamURL is given.")] = False
+    has_multi_stream_url: Annotated[bool, _about("MultiStreamURL is given.")] = False
     missing_encode_params: Annotated[
         tuple[str, ...],
-        _about("Derived: required fields of EncodeParams that are not given, such as `VideoGop`; none if unreadable."),
+        _about("Derived: missing required fields of EncodeParams, such as `VideoGop`; none if unreadable."),
     ] = ()
     video: Annotated[VideoFacts, _about("The video part of EncodeParams.")] = VideoFacts()
     audio: Annotated[AudioFacts, _about("The audio part of EncodeParams.")] = AudioFacts()
@@ -176,36 +176,28 @@ class TaskFacts(Struct, frozen=True, kw_only=True):
     ] = ()
     panes: Annotated[tuple[PaneFacts, ...], _about("The panes of the layout.")] = ()
     pane_count: Annotated[int, _about("Derived: number of panes.")] = 0
-    panes_outside: Annotated[
-        int, _about("Derived: number of panes that extend beyond the canvas by more than a thousandth.")
-    ] = 0
+    panes_outside: Annotated[int, _about("Derived: panes that extend beyond the canvas by more than a thousandth.")] = 0
     overlapping_panes: Annotated[
         int,
         _about(
-            "Derived: number of pairs of panes of one layer that overlap by more than a thousandth in both directions;"
+            "Derived: pairs of panes of one layer that overlap by more than a thousandth in both directions;"
             " a pane without z_order is in layer 0. The first 100 panes are compared."
         ),
     ] = 0
-    unlisted_pane_users: Annotated[
-        int, _about("Number of panes whose user is not listed; 0 if no user is listed: then all users are mixed.")
-    ] = 0
-    audio_pane_users: Annotated[
-        int, _about("Number of panes whose user is listed with the stream type audio only.")
-    ] = 0
-    repeated_pane_users: Annotated[
-        int, _about("Number of panes that show a user with a source type that an earlier pane shows, too.")
-    ] = 0
+    unlisted_pane_users: Annotated[int, _about("Panes whose user is not listed; 0 if no user is listed.")] = 0
+    audio_pane_users: Annotated[int, _about("Panes whose user is listed with the stream type audio.")] = 0
+    repeated_pane_users: Annotated[int, _about("Panes with the user and source type of an earlier pane.")] = 0
     push_expires: Annotated[datetime | None, _about("Derived: the earliest `push_expires` of the outputs.")] = None
     users: Annotated[
         int | None, _about("Number of listed users; absent if none is listed: then all users are mixed.")
     ] = None
     user_streams: Annotated[tuple[UserStreamFacts, ...], _about("The stream of each listed user that is mixed.")] = ()
-    has_background: Annotated[bool, _about("Whether a background image is set.")] = False
+    has_background: Annotated[bool, _about("A background image is set.")] = False
     background_render_mode: Annotated[int | None, _about("The RenderMode of Background.")] = None
     sei: Annotated[SeiFacts | None, _about("SeiParams.")] = None
     source: Annotated[SourceFacts | None, _about("SingleSubParams: the stream that is relayed.")] = None
     field_errors: Annotated[
-        tuple[str, ...], _about("Paths of fields with unreadable values, such as `EncodeParams.VideoBitrate`.")
+        tuple[str, ...], _about("Paths of unreadable fields, such as `EncodeParams.VideoBitrate`.")
     ] = ()
     unknown_values: Annotated[
         tuple[str, ...], _about("Paths of fields with undocumented values, such as `Region`.")
@@ -224,7 +216,7 @@ class RangeFacts(Struct, frozen=True, kw_only=True):
 
     min: Annotated[float, _about("The minimum.")] = -inf
     max: Annotated[float, _about("The maximum.")] = inf
-    words: Annotated[str, _about("Derived: the range as text, such as `at least 1 and at most 9`.")] = ""
+    words: Annotated[str, _about("Derived: the range as text.")] = ""
 
 
 class ExpectFacts(Struct, frozen=True, kw_only=True):
@@ -271,14 +263,10 @@ class Variables(Struct, frozen=True, kw_only=True):
     task_id: Annotated[str, _about("The TaskId.")]
     channel_id: Annotated[str, _about("The ChannelId.")]
     first_seen: Annotated[datetime, _about("When the exporter first saw the task.")]
-    last_changed: Annotated[datetime, _about("When the exporter last saw the task's configuration change.")]
+    last_changed: Annotated[datetime, _about("When the exporter last saw it change.")]
     age: Annotated[timedelta, _about("`now - first_seen`.")]
-    now: Annotated[
-        datetime, _about("The current time; an expression that uses it or `age` is evaluated once a minute.")
-    ]
-    shared_outputs: Annotated[
-        int, _about("Number of the task's push URLs that another task of any configured app uses too.")
-    ]
+    now: Annotated[datetime, _about("The current time; a rule that uses it or `age` is evaluated once a minute.")]
+    shared_outputs: Annotated[int, _about("Push URLs that another task of any app uses too.")]
     cdn_flag_conflicts: Annotated[
         int,
         _about(

@@ -1,20 +1,28 @@
 """The tables of `docs/configuration.md`, `docs/metrics.md` and `docs/rules.md`, derived from the declarations."""
 
 import inspect
+import re
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 from msgspec import Struct
 from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from exporter.config.model import Config
-from exporter.config.policy_model import Expect
 from exporter.config.section import FILE_SUFFIX, ValueType, describe, is_secret, keys_of, kind_of, kinds_of
-from exporter.config.value_types import Choices, DefaultNote
+from exporter.config.value_types import DURATION_WORDS, Choices, DefaultNote
 from exporter.metrics.family import Declaration, Label
 from exporter.rules.rule import Rule
-from exporter.rules.rule_set import rule_name
-from exporter.rules.vocabulary import Fact, FactType, Variables, facts_of, walk
+from exporter.rules.vocabulary import ExpectFacts, Fact, FactType, Variables, facts_of, walk
+
+_BRIEF: Final = {
+    DURATION_WORDS.words: "duration",
+    "a whole number": "integer",
+    "a number": "number",
+    "a list of numbers, each greater than the one before": "ascending numbers",
+    "a text": "text",
+}
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -57,7 +65,7 @@ def _type_of_value(kind: ValueType) -> str:
     if kind.models:
         return "mapping"
     if kind.item is None or describe(kind) not in {"a list", "a mapping (name: value)"}:
-        return describe(kind)
+        return _brief(describe(kind))
     return f"list of {_items(kind_of(kind.item))}" if describe(kind) == "a list" else "mapping by name"
 
 
@@ -66,7 +74,14 @@ def _items(kind: ValueType) -> str:
     if kind.models:
         return "mappings"
     is_closed = kind.core is bool or (kind.find(Choices) is not None and describe(kind) != "a text")
-    return describe(kind) if is_closed else "texts"
+    return _brief(describe(kind)) if is_closed else "texts"
+
+
+def _brief(words: str) -> str:
+    """Return what a value must be without what the page says once for all keys."""
+    for long, brief in _BRIEF.items():
+        words = words.replace(long, brief)
+    return re.sub(r", at least (\S+) and at most (\S+)", r", \1 to \2", words)
 
 
 def _default(field: FieldInfo, kind: ValueType) -> str:
@@ -118,12 +133,14 @@ def labels_table(declarations: Iterable[Declaration]) -> str:
 
 
 def variables_tables() -> str:
-    """Return a heading and a table for the variables, and for each group of fields."""
+    """Return a heading and a table for the variables, and for each group of fields; types alone for `app.expect`."""
     groups = {fact.group: (path, fact) for path, fact in reversed(tuple(walk())) if fact.group is not None}
     parts = ["### Variables\n", _fact_table(Variables)]
     for group, (path, fact) in reversed(groups.items()):
-        parts += (f"### `{path}{'[]' if fact.is_list else ''}`\n", inspect.cleandoc(group.__doc__ or "") + "\n")
-        parts.append(_fact_table(group))
+        about = inspect.cleandoc(group.__doc__ or "")
+        about = about.partition(": ")[2] or about
+        parts += (f"### `{path}{'[]' if fact.is_list else ''}`\n", about[0].upper() + about[1:])
+        parts.append("\n" + (_types_of_facts(group) if group is ExpectFacts else _fact_table(group)))
     return "\n".join(parts)
 
 
@@ -133,37 +150,21 @@ def _fact_table(group: type[Struct]) -> str:
     return table(("name", "type", "means"), rows)
 
 
+def _types_of_facts(group: type[Struct]) -> str:
+    """Return a row for each type, with the fields of a group that have it."""
+    names: dict[str, list[str]] = {}
+    for fact in facts_of(group):
+        names.setdefault(_type_of_fact(fact), []).append(fact.name)
+    return table(("type", "names"), ((kind, code(of_kind)) for kind, of_kind in names.items()))
+
+
 def _type_of_fact(fact: Fact) -> str:
-    """Return a field's type as CEL has it."""
+    """Return a field's type as CEL has it; a question mark follows if the field can be absent."""
     name = "fields" if fact.kind is FactType.GROUP else f"`{fact.kind}`"
-    return (f"list of {name}" if fact.is_list else name) + (", *optional*" if fact.is_optional else "")
+    return (f"list of {name}" if fact.is_list else name) + ("?" if fact.is_optional else "")
 
 
-def expectations_table() -> str:
-    """Return a row for each key of `expect`."""
-    rows = (
-        (f"`{key}`", f"`{rule_name(key)}`", _form_of_expectation(kind), keys_of(Expect)[key].description or "")
-        for key, kind in kinds_of(Expect).items()
-    )
-    return table(("key", "rule", "value", "means"), rows)
-
-
-def _form_of_expectation(kind: ValueType) -> str:
-    """Return how an expectation is written."""
-    if kind.core is str:
-        return code(kind.metadata[0].values)
-    return "`{min: …, max: …}`" if kind.models else "list"
-
-
-def rules_overview(rules: Sequence[Rule]) -> str:
-    """Return a row for each rule, then everything about each."""
-    rows = ((f"[`{rule.name}`](#{rule.name})", rule.severity, rule.title) for rule in rules)
-    return "\n".join([table(("rule", "severity", "finds"), rows), *("\n".join(_details(rule)) for rule in rules)])
-
-
-def _details(rule: Rule) -> Iterator[str]:
-    yield f"### {rule.name}\n"
-    yield f"{rule.title}. Severity: {rule.severity}.\n"
-    yield from (f"    {key}: {text}" for key, text in (("when", rule.when), ("expect", rule.expect)) if text)
-    yield f"\n{rule.reason}\n"
-    yield f"**What to do.** {rule.remedy}\n"
+def rules_table(rules: Iterable[Rule]) -> str:
+    """Return a row for each rule."""
+    rows = ((f"`{rule.name}`", rule.severity, f"**{rule.title}.** {rule.reason}", rule.remedy) for rule in rules)
+    return table(("rule", "severity", "finds, and why", "what to do"), rows)

@@ -124,7 +124,7 @@ class Recorder(FindingEvents):
             retention_seconds=settings.retention_seconds,
             configured=configured,
             batch_of=self._batch_of,
-            moved_aside=self._write_everything,
+            is_back=self._write_everything,
             failed=self._failed,
         )
         self.past = StoredPast(settings.database_url)

@@ -62,10 +62,6 @@ SHAPE: Final = xxhash.xxh3_64_hexdigest(
 """Digest of the types that are stored in one piece: what was written with others can't be read."""
 
 
-class CorruptError(Exception):
-    """The SQLite file was damaged and has been moved aside, or somebody removed it."""
-
-
 class Database:
     """An open database with the current schema.
 
@@ -73,9 +69,9 @@ class Database:
         url: `sqlite:PATH`, or a URL of SQLAlchemy.
 
     Raises:
-        CorruptError: The file was damaged, or removed. The next one begins with an empty one.
         RefusedError: The file is not ours, or its schema is not.
-        Exception: Of SQLAlchemy, its driver, or the system.
+        Exception: Of SQLAlchemy, its driver, or the system. A file that was damaged is moved aside, so that the next
+            database begins with an empty one.
     """
 
     def __init__(self, url: str) -> None:
@@ -116,7 +112,7 @@ class Database:
                 self.close()
                 for path in _files(self._path)[is_there:]:
                     path.unlink(missing_ok=True)
-                raise CorruptError(f"{self._path} was removed")
+                raise FileNotFoundError(f"{self._path} was removed")
             return sum(path.stat().st_size for path in _files(self._path) if path.exists())
         with self._transaction() as connection:
             tables = " + ".join(f"pg_total_relation_size('{table}')" for table in (APPS, TASKS, CHANGES, VIOLATIONS))
@@ -169,7 +165,7 @@ class Database:
             structlog.get_logger().error(
                 "database is damaged and was moved aside", path=f"{self._path}{aside}", reason=str(error.orig)
             )
-            raise CorruptError(str(error.orig)) from error
+            raise
 
 
 def sqlite_path(url: str) -> Path | None:

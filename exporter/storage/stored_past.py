@@ -7,7 +7,7 @@ from math import inf
 from typing import Any, Final, TypeVar
 
 from msgspec import json
-from sqlalchemy import Connection, Engine, NullPool, Row, func, or_, select
+from sqlalchemy import Connection, NullPool, Row, func, or_, select
 
 from exporter.collector.past import FieldChange, HistoryError, HistoryFilter, PastViolation, RecordedChange
 from exporter.core.threads import Worker
@@ -29,7 +29,6 @@ class StoredPast:
 
     def __init__(self, url: Callable[[], str]) -> None:
         self._url = url
-        self._engine: Engine | None = None
         self._worker = Worker("read database", threads=2)
 
     async def changes(self, wanted: HistoryFilter) -> Sequence[RecordedChange]:
@@ -55,7 +54,6 @@ class StoredPast:
             async with asyncio.timeout(LONGEST_READ_SECONDS):
                 with suppress(Exception):
                     return await self._worker.run(self._do, query)
-                self._engine = None  # the URL may have another password now
                 await asyncio.sleep(AGAIN_SECONDS)
                 return await self._worker.run(self._do, query)
         except TimeoutError:
@@ -64,8 +62,7 @@ class StoredPast:
             raise HistoryError("the database is not available: see the exporter's log") from error
 
     def _do(self, query: Callable[[Connection], T]) -> T:
-        engine = self._engine = self._engine or engine_of(self._url(), poolclass=NullPool)
-        with engine.connect() as connection:
+        with engine_of(self._url(), poolclass=NullPool).connect() as connection:
             return query(connection)
 
 

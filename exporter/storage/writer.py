@@ -114,7 +114,8 @@ class Writer:
         configured: Account and AppId of all apps that are configured.
         batch_of: Returns what is written of an app; None: nothing. Called with what is new of it, and with what is
             stored of it if it began without that.
-        moved_aside: Called when the database was damaged or removed, so that everything has to be written again.
+        is_back: Called when the database can be used again. It may be another one, or have lost what it confirmed, so
+            that everything is to be written.
         failed: Called with an exception that is a bug.
     """
 
@@ -126,7 +127,7 @@ class Writer:
         retention_seconds: float,
         configured: Collection[AppKey],
         batch_of: Callable[[Waiting, SavedApp | None], Batch | None],
-        moved_aside: Callable[[], object],
+        is_back: Callable[[], object],
         failed: Callable[[Exception], object],
     ) -> None:
         self.retention_seconds = retention_seconds
@@ -137,7 +138,7 @@ class Writer:
         self._connect = connect
         self._clock = clock
         self._batch_of = batch_of
-        self._moved_aside = moved_aside
+        self._is_back = is_back
         self._failed = failed
         self._waiting: dict[AppKey, Waiting] = {}
         self._current: Batch | None = None
@@ -254,6 +255,7 @@ class Writer:
             return self._has_failed(error)
         if self._reason:
             structlog.get_logger().info("database is written again")
+            self._is_back()
         self.up, self._reason, self._pause_seconds = True, "", 0.0
         return True
 
@@ -266,8 +268,6 @@ class Writer:
                 self.changes_lost += len(self._current.changes)
             self._failed(error)
             return True
-        if type(error).__name__ == "CorruptError":
-            self._moved_aside()
         if (reason := error_line(error)) != self._reason:
             remedy = next(remedy for words, remedy in REMEDIES.items() if words in reason)
             structlog.get_logger().error(

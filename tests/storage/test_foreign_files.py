@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import DatabaseError
 from structlog.testing import capture_logs
 
 from exporter.cli import main
@@ -15,7 +16,7 @@ from exporter.config.loader import load
 from exporter.config.mistakes import ConfigError
 from exporter.core.regular_file import database_refusal
 from exporter.storage import database as database_module
-from exporter.storage.database import CorruptError, Database
+from exporter.storage.database import Database
 from exporter.storage.tables import RefusedError
 from tests.support.batches import batch, entry
 from tests.support.command_line import logging_restored
@@ -129,7 +130,7 @@ def test_a_damaged_file_is_moved_aside(tmp_path: Path, damage: Callable[[bytes],
     damaged = damage(path.read_bytes())
     path.write_bytes(damaged)
     load(write_configuration(tmp_path, account("http://127.0.0.1:1"), rest="storage: {url: 'sqlite:rtcmpu.db'}\n"), {})
-    with capture_logs() as logs, pytest.raises(CorruptError):
+    with capture_logs() as logs, pytest.raises(DatabaseError):
         Database(f"sqlite:{path}").load()
     (aside,) = tmp_path.glob("rtcmpu.db.damaged-*")
     assert len(aside.read_bytes()) >= len(damaged)
@@ -144,7 +145,7 @@ def test_a_file_that_is_removed_is_noticed(tmp_path: Path) -> None:
     with closing(Database(f"sqlite:{path}")) as database:
         database.write(batch(entry("a")))
         path.unlink()
-        with pytest.raises(CorruptError, match="was removed"):
+        with pytest.raises(FileNotFoundError, match="was removed"):
             database.size_bytes()
     assert list(tmp_path.iterdir()) == []
     with closing(Database(f"sqlite:{path}")) as database:
@@ -153,7 +154,7 @@ def test_a_file_that_is_removed_is_noticed(tmp_path: Path) -> None:
         with closing(Database(f"sqlite:{other}")) as one:
             one.write(batch(entry("b")))
         other.replace(path)
-        with pytest.raises(CorruptError, match="was removed"):
+        with pytest.raises(FileNotFoundError, match="was removed"):
             database.size_bytes()
     with closing(Database(f"sqlite:{path}")) as database:
         assert [each.task_id for saved in database.load() for each in saved.entries] == ["b"]

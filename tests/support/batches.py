@@ -69,7 +69,7 @@ class RecordedWriter:
     """A writer, what it reports, and what is known of the apps that it writes."""
 
     def __init__(self, url: Callable[[], str]) -> None:
-        self.moved_aside = 0
+        self.came_back = 0
         self.bugs: list[Exception] = []
         self._apps: dict[tuple[str, str], Batch] = {}
         self.writer = Writer(
@@ -78,7 +78,7 @@ class RecordedWriter:
             retention_seconds=RETENTION_SECONDS,
             configured=[("prod", "live")],
             batch_of=self._batch_of,
-            moved_aside=self._count,
+            is_back=self._count,
             failed=self.bugs.append,
         )
 
@@ -99,7 +99,7 @@ class RecordedWriter:
         return Batch(**msgspec.structs.asdict(new), **known, tasks=tasks)
 
     def _count(self) -> None:
-        self.moved_aside += 1
+        self.came_back += 1
 
     async def has_written(self) -> None:
         """Wait until nothing waits."""

@@ -14,8 +14,7 @@ from typing import Any
 
 from benchmarks.fleet import APP_ID, pages
 from benchmarks.report import median_seconds, milliseconds, show, times
-from exporter.aliyun.parse_configuration import Interner
-from exporter.aliyun.parse_task import row_digest
+from exporter.aliyun.parse_task import Interner, row_digest
 from exporter.aliyun.push_url import parse_push_url
 from exporter.aliyun.response import read_page
 from exporter.collector.inventory import Entry, Inventory

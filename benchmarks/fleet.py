@@ -2,7 +2,7 @@
 
 import time
 
-from exporter.aliyun.parse_configuration import Interner
+from exporter.aliyun.parse_task import Interner
 from exporter.aliyun.response import read_page
 from exporter.collector.reading import AppRows
 from exporter.core.task import Task

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from benchmarks.accounts import access_to, account_at
 from benchmarks.processes import Simulated, cpu_seconds_of, in_own_process, simulator
 from benchmarks.report import milliseconds, show, times
-from exporter.aliyun.parse_configuration import Interner
+from exporter.aliyun.parse_task import Interner
 from exporter.collector.rate_limiter import Priority
 from exporter.collector.reading import AppRows, Window, WindowAnswer
 from exporter.service.process import run

@@ -8,8 +8,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from exporter.aliyun.parse_configuration import Interner
-from exporter.aliyun.parse_task import read_row, row_digest
+from exporter.aliyun.parse_task import Interner, read_row, row_digest
 from exporter.aliyun.response import ListPage
 from exporter.collector.inventory import Entry
 from exporter.core.task import Task

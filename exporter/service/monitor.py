@@ -7,7 +7,7 @@ from contextlib import nullcontext
 
 import structlog
 
-from exporter.aliyun.parse_configuration import Interner
+from exporter.aliyun.parse_task import Interner
 from exporter.aliyun.transport import open_session
 from exporter.collector.collector import Collector
 from exporter.collector.inventory import Change

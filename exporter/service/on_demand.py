@@ -9,7 +9,7 @@ import structlog
 from msgspec.structs import replace
 
 from exporter.aliyun.errors import ApiError
-from exporter.aliyun.parse_configuration import Interner
+from exporter.aliyun.parse_task import Interner
 from exporter.aliyun.response import ListPage
 from exporter.collector.collector import Collector, CollectorEvents
 from exporter.collector.inventory import Inventory

@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.aliyun import push_url
-from exporter.aliyun.parse_configuration import Interner
-from exporter.aliyun.parse_task import read_row
+from exporter.aliyun.parse_task import Interner, read_row
 from exporter.aliyun.push_signature import SIGNATURE_KEYS
 from exporter.aliyun.push_url import LONGEST_URL, parse_push_url
 from exporter.core.push_auth import MALFORMED, NEVER, NO_TIME, SIGNERS, is_time

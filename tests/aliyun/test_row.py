@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.aliyun.errors import ApiError
-from exporter.aliyun.parse_configuration import Interner
-from exporter.aliyun.parse_task import MAX_ID_BYTES, read_row
+from exporter.aliyun.parse_task import MAX_ID_BYTES, Interner, read_row
 from exporter.aliyun.response import read_page
 from exporter.aliyun.row_schema import MAX_PANES, MAX_URLS, MAX_USERS
 from exporter.core.collection_state import State

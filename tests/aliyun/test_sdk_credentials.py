@@ -19,8 +19,7 @@ from Tea.core import TeaCore
 
 from exporter.aliyun.credentials import key_source
 from exporter.aliyun.errors import ApiError
-from exporter.aliyun.sdk_credentials import OfficialSources
-from exporter.aliyun.token_services import Trust, _proxy_of
+from exporter.aliyun.sdk_credentials import OfficialSources, Trust, _proxy_of
 from exporter.config import credential_kinds as kinds
 from exporter.core.collection_state import State
 from exporter.core.secret import Secret

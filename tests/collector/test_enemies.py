@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 import pytest
 
-from exporter.aliyun.parse_configuration import Interner
+from exporter.aliyun.parse_task import Interner
 from exporter.collector.reading import AppRows
 from exporter.collector.status import Sweep
 from exporter.core.collection_state import State

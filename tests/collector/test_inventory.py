@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.aliyun.parse_configuration import Interner
-from exporter.aliyun.parse_task import read_row, row_digest
+from exporter.aliyun.parse_task import Interner, read_row, row_digest
 from exporter.collector.inventory import SUPERSEDED_FOR_SECONDS, Entry, Inventory
 from exporter.core.task import Task
 from tests.metrics.builders import configurations

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from exporter.aliyun.errors import ApiError
-from exporter.aliyun.parse_configuration import Interner
-from exporter.aliyun.parse_task import row_digest
+from exporter.aliyun.parse_task import Interner, row_digest
 from exporter.aliyun.response import ListPage
 from exporter.collector.list_reader import IN_FLIGHT, ListReader
 from exporter.collector.rate_limiter import Limiter

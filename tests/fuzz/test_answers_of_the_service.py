@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from exporter.aliyun.errors import MAX_WAIT_SECONDS, ApiError, answer_failure
-from exporter.aliyun.parse_configuration import Interner
+from exporter.aliyun.parse_task import Interner
 from exporter.aliyun.response import read_page
 from exporter.collector.reading import AppRows
 from exporter.config.model import Buckets

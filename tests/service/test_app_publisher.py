@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import structlog
 
-from exporter.aliyun.parse_configuration import Interner
+from exporter.aliyun.parse_task import Interner
 from exporter.collector.collector import Collector
 from exporter.collector.inventory import Entry, Inventory
 from exporter.collector.past import History, HistoryFilter

@@ -12,8 +12,7 @@ import msgspec
 
 from exporter.aliyun.client import Client
 from exporter.aliyun.credentials import Credentials, CredentialsSource
-from exporter.aliyun.parse_configuration import Interner
-from exporter.aliyun.parse_task import row_digest
+from exporter.aliyun.parse_task import Interner, row_digest
 from exporter.collector.collector import Collector, CollectorEvents
 from exporter.collector.inventory import Change
 from exporter.collector.rate_limiter import Limiter

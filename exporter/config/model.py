@@ -76,22 +76,18 @@ class Account(Section):
     name: Annotated[AccountName, about("The label `account`.")]
     endpoint: Endpoint = about("The service's address: scheme and host.", DEFAULT_ENDPOINT)
     requests_per_second: Number = about(
-        "This exporter's share of the 50 requests per second that the cloud account has for all its"
-        " users. Two replicas need half each.",
+        "This exporter's share of the cloud account's 50 requests per second. Two replicas need half each.",
         DEFAULT_REQUESTS_PER_SECOND,
         gt=0,
         le=50,
     )
     limit_group: AccountName | None = about(
-        "Entries with the same name share one limiter: several RAM users of one cloud account."
-        " Entries with the same endpoint and key always do.",
+        "Entries with the same name share one limiter; entries with the same endpoint and key always do.",
         None,
     )
     proxy: Proxy | None = about("HTTP proxy. Default: HTTPS_PROXY and NO_PROXY.", None)
-    ca_file: FileName | None = about("PEM file with CAs to trust in addition to the system's.", None)
-    app_files: tuple[FilePattern, ...] = about(
-        "Files with lists of apps: names, or patterns (a warning if none matches); reloaded on change.", ()
-    )
+    ca_file: FileName | None = about("PEM file with CAs, in addition to the system's.", None)
+    app_files: tuple[FilePattern, ...] = about("Files with lists of apps, or patterns; reloaded on change.", ())
     credentials: Credentials = about("Source of the access key. Default: the official default chain.", DefaultChain())
     apps: tuple[App, ...] = about("The apps, in addition to those of `app_files`.", ())
 
@@ -183,7 +179,7 @@ NOT_SHARED: Final = "sharing needs a database that all exporters reach, expected
 
 
 class Storage(Section):
-    """A database of tasks, changes and violations that outlives the process. Off by default."""
+    """A database of tasks, changes and violations that outlives the process."""
 
     url: Annotated[
         Secret,
@@ -226,7 +222,7 @@ ALLOWED_REQUESTS_PER_SECOND: Final = 50.0
 
 
 class Sharing(Section):
-    """Several exporters with one database divide the request budgets among themselves. Off by default."""
+    """Several exporters with one database divide the request budgets."""
 
     exporters: Annotated[Whole, about("How many exporters there are at most.", ge=1, le=50)]
     lease_seconds: Duration = about(
@@ -239,11 +235,11 @@ class Sharing(Section):
 
 
 class PerTask(Section):
-    """Per-task series on `/metrics/tasks`, off by default."""
+    """Per-task series on `/metrics/tasks`."""
 
     enabled: Switch = about("Whether to publish them.", False)
     max_series: Whole = about(
-        "Maximum number of series, 4 to 16 per task, over all apps. Further tasks are left out.",
+        "Maximum number of series over all apps, 4 to 16 per task.",
         100_000,
         ge=1,
         le=10_000_000,

@@ -64,14 +64,13 @@ class PushAuth(Section):
 
     hosts: Annotated[HostPattern, about("The push host, as a name or pattern.")]
     validity_seconds: Annotated[Annotated[Duration, Field(ge=1, le=366 * 86400)] | None, OrNone] = about(
-        "How long a key is valid after the time in its URL: the validity that the console of the live"
-        " service shows for the push domain under URL signing. Needed for URLs with `auth_key` (Alibaba, Huawei)"
-        " and `hwTime`; other signers write the expiry itself.",
+        "How long a key is valid after the time in its URL; the console shows it for the push domain under URL"
+        " signing. Needed for `auth_key` and `hwTime`; other signers write the expiry itself.",
         None,
         alias="validity",
     )
     signer: Annotated[Annotated[str, Choices(("alibaba", "tencent", "huawei"))] | None, OrNone] = about(
-        "Whose keys they are, where vendors share a form: `auth_key` and `txTime` are also Huawei's.", None
+        "Whose keys they are: `auth_key` and `txTime` are also Huawei's.", None
     )
 
     @model_validator(mode="after")
@@ -94,20 +93,12 @@ class Policy(Section):
     """Rules, and the number of examples of violations."""
 
     default_rules: Switch = about("Whether the default rules are active.", True)
-    profiles: tuple[Profile, ...] = about(
-        "Platforms whose requirements are checked for tasks that push to their hosts.", ()
-    )
-    rule_files: tuple[FilePattern, ...] = about(
-        "Rule files: names, or patterns (a warning if none matches); reloaded on change.", ()
-    )
-    rules: Annotated[Mapping[RuleName, RuleSwitch], SkipEmpty] = about(
-        "Changes to single rules by name, including the `expect-` rules.", {}
-    )
+    profiles: tuple[Profile, ...] = about("Platforms whose requirements are checked.", ())
+    rule_files: tuple[FilePattern, ...] = about("Rule files, or patterns; reloaded on change.", ())
+    rules: Annotated[Mapping[RuleName, RuleSwitch], SkipEmpty] = about("Changes to single rules by name.", {})
     examples_per_rule: Whole = about("Maximum number of example tasks per app and rule.", 5, ge=0, le=100)
     max_examples: Whole = about("Maximum number of example tasks over all apps and rules.", 2000, ge=0, le=100_000)
-    push_auth: tuple[PushAuth, ...] = about(
-        "What the time in push URLs means, by host; the first entry that fits counts.", ()
-    )
+    push_auth: tuple[PushAuth, ...] = about("What the time in push URLs means, by host.", ())
     push_expiry_warning_seconds: Duration = about(
         "How long before its expiry a push key counts as expiring.", 86400.0, ge=1, alias="push_expiry_warning"
     )
@@ -170,7 +161,7 @@ class Expect(Section):
     push_schemes: Some[PushScheme] | None = about("Schemes of the push URLs.", None)
     ali_cdn: Some[Switch] | None = about("Whether tasks push to the vendor's own CDN.", None)
     push_auth: Annotated[str, Choices(("signed",))] | None = about(
-        "Whether push URLs have a key whose signer is known; a stream key in the path is not one.", None
+        "Push URLs have a key whose signer is known; a stream key in the path is not one.", None
     )
     video_codec: Some[VideoCodec] | None = about("Video codecs.", None)
     video_profile: Some[VideoProfile] | None = about("Profiles of the video codec.", None)

@@ -66,13 +66,17 @@ def _counted(report: AppReport, counts: Mapping[str, int], values: tuple[str, ..
             yield (value,), counts.get(value, 0)
 
 
-NO_ZEROS: Final = "Absent instead of 0."
-
 _OfRule = Callable[[RuleReport], float | None]  # what is said of a rule; None: nothing
 
 
 def _rule_number(
-    name: str, help_text: str, value: _OfRule, *, kind: Kind = "gauge", labels: tuple[Label, ...] = (RULE,), note: str
+    name: str,
+    help_text: str,
+    value: _OfRule,
+    *,
+    kind: Kind = "gauge",
+    labels: tuple[Label, ...] = (RULE,),
+    note: str = "",
 ) -> AppFamily:
     """Return a family with one series for each rule that there is something to say of."""
 
@@ -123,7 +127,7 @@ APP_FAMILIES: Final[tuple[AppFamily, ...]] = (
         "rtcmpu_collection_data_available",
         "1 while the app's task metrics are published, 0 while they are withdrawn.",
         lambda status: status.data_available,
-        note="While it is 0, task families have no series for the app: unknown is absent, not 0.",
+        note="While it is 0, task families have no series for the app.",
     ),
     _number(
         "rtcmpu_collection_last_update_timestamp_seconds",
@@ -195,7 +199,7 @@ APP_FAMILIES: Final[tuple[AppFamily, ...]] = (
         "rtcmpu_collection_unmoved_changes",
         "Changed tasks that the last accepted sweep found below the front of the list.",
         lambda status: None if status.sweep is None else status.sweep.unmoved_changes,
-        note="Above 0, the service does not move all changed tasks to the front: they show with the next sweep.",
+        note="Above 0, some changes show with the next sweep only.",
     ),
     _number(
         "rtcmpu_collection_doubtful_tasks",
@@ -244,8 +248,7 @@ CHANGE_FAMILIES: Final[tuple[AppFamily, ...]] = (
         lambda report: _counted(report, report.changes.by_kind, KINDS),
         kind="counter",
         labels=(Label("change", KINDS, "Kind of the change."),),
-        note="The baseline is the first snapshot of this process. Two changes of a task between two updates "
-        "count once; saving a task without a change does not count.",
+        note="Two changes of a task between two updates count once.",
     ),
     app_family(
         "rtcmpu_task_field_changes_total",
@@ -263,41 +266,37 @@ POLICY_FAMILIES: Final[tuple[AppFamily, ...]] = (
         "Listed tasks that violate the rule.",
         lambda rule: rule.violations,
         labels=(RULE, SEVERITY),
-        note="0 if the rule applies to the app and no task violates it. A violated rule about the app as a whole "
-        "counts 1. Exempted tasks are not counted.",
+        note="A violated rule about the app as a whole counts 1. Exempted tasks are not counted.",
     ),
     _rule_number(
         "rtcmpu_policy_evaluated_tasks",
         "Listed tasks that pass or violate the rule.",
         lambda rule: rule.evaluated or None,
-        note=f"{NO_ZEROS} Evaluated, not applicable, exempted and unevaluable add up to the app's tasks, or to 1 "
-        "for a rule about the app as a whole.",
+        note="Evaluated, not applicable, exempted and unevaluable add up to the app's tasks.",
     ),
     _rule_number(
         "rtcmpu_policy_not_applicable_tasks",
         "Listed tasks for which the rule's `when` is false.",
         lambda rule: rule.not_applicable or None,
-        note=NO_ZEROS,
     ),
     _rule_number(
         "rtcmpu_policy_exempted_tasks",
         "Listed tasks that violate the rule and are exempted.",
         lambda rule: rule.exempted or None,
-        note=f"{NO_ZEROS} Exempted tasks that pass are not counted.",
+        note="Exempted tasks that pass are not counted.",
     ),
     _rule_number(
         "rtcmpu_policy_unevaluable_tasks",
         "Listed tasks for which the rule can't be evaluated; they neither pass nor violate it.",
         lambda rule: rule.unevaluable or None,
-        note=f"{NO_ZEROS} Usually the rule uses an absent field without `has()`; "
-        "`/api/v1/violations?outcome=unevaluable` has the reason.",
+        note="`/api/v1/violations?outcome=unevaluable` has the reason.",
     ),
     _rule_number(
         "rtcmpu_policy_oldest_violation_timestamp_seconds",
         "Unix time at which the rule's oldest open violation was first seen.",
         lambda rule: rule.oldest_violation,
         labels=(RULE, SEVERITY),
-        note="Absent if there is none. The task may have been wrong before.",
+        note="The task may have been wrong before.",
     ),
     _rule_number(
         "rtcmpu_policy_violations_opened_total",
@@ -305,9 +304,8 @@ POLICY_FAMILIES: Final[tuple[AppFamily, ...]] = (
         lambda rule: rule.opened,
         kind="counter",
         labels=(RULE, SEVERITY),
-        note="The baseline is the first evaluation by this process. Its violations are not counted: violations = "
-        "baseline + opened - resolved, per process and version of the rule. A change of the rule's expressions "
-        "or severity starts a new baseline.",
+        note="The baseline is the first evaluation by this process, and by a changed version of the rule: violations = "
+        "baseline + opened - resolved.",
     ),
     _rule_number(
         "rtcmpu_policy_violations_resolved_total",
@@ -322,13 +320,11 @@ POLICY_FAMILIES: Final[tuple[AppFamily, ...]] = (
         "1 for example tasks that violate the rule.",
         lambda rule: (((rule.rule, rule.severity, task_id), 1) for task_id in rule.examples),
         labels=(RULE, SEVERITY, TASK_ID),
-        note="Do not count them: at most `policy.examples_per_rule` per app and rule and `policy.max_examples` in "
-        "total, selected stably. `/api/v1/violations` lists all.",
+        note="Do not count them: their number is limited by `policy.examples_per_rule` and `policy.max_examples`.",
     ),
     _rule_number(
         "rtcmpu_policy_violation_examples_omitted",
         "Tasks that violate the rule and are not examples.",
         lambda rule: rule.examples_omitted or None,
-        note=NO_ZEROS,
     ),
 )

@@ -24,15 +24,14 @@ RULE_INFO: Final = _info(
     Label("title", meaning="The rule's title."),
     Label("rule_owner", meaning="The rule's owner; may be empty."),
     Label("runbook_url", meaning="The rule's runbook; may be empty."),
-    note="One series per rule: default rules, rules of rule files, rules of `expect`. Join by `rule`. When a reload"
-    " removes the rule, the series and the alerts about it end.",
+    note="When a reload removes the rule, the series and the alerts about it end.",
 )
 EXEMPTION_EXPIRY: Final = _gauge(
     "rtcmpu_policy_exemption_expiry_timestamp_seconds",
     "Unix time at which an exemption from a rule ends.",
     labels.RULE,
     Label("exemption", meaning="The exemption's name."),
-    note="This is 24:00 UTC of the day `until`, also when it has passed. Absent for exemptions without an end.",
+    note="Also when it has passed; absent without an end.",
 )
 BUILD_INFO: Final = _info(
     "rtcmpu_exporter_build_info",

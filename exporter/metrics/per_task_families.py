@@ -46,7 +46,6 @@ def per_task_families() -> tuple[TaskFamily, ...]:
         kind="info",
         help="A listed task with its non-numeric configuration; always 1.",
         labels=(*_NAMING, CHANNEL_ID, labels.TASK_REGION, labels.MIX_MODE, labels.CODEC, labels.RESOLUTION),
-        note="A listed task is configured; the list does not say whether it runs.",
         samples=lambda tasks: ((_key(task) + _names(task), 1) for task in tasks),
     )
     return (info, *_VALUES)
@@ -127,19 +126,19 @@ _VALUES: Final = (
         "users",
         "Number of users in the task's UserInfos.",
         "users",
-        note="Absent for an empty list, which means all users of the channel.",
+        note="Absent for an empty list (all users).",
     ),
     _number(
         "rtcmpu_task_first_seen_timestamp_seconds",
         "Unix time at which this exporter first saw the task.",
         lambda task: task.entry.first_seen,
-        note="Not the time of creation, which the service does not report.",
+        note="Not the time of creation.",
     ),
     _number(
         "rtcmpu_task_last_changed_timestamp_seconds",
         "Unix time at which this exporter last saw the task's configuration change, or first saw the task.",
         lambda task: task.entry.last_changed,
-        note="Not the time of the change, which the service does not report.",
+        note="Not the time of the change.",
     ),
 )
 

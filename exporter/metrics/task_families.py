@@ -137,7 +137,7 @@ TASK_FAMILIES: Final[tuple[AppFamily, ...]] = (
         "tasks",
         (labels.TASK_REGION, labels.MIX_MODE),
         zero_filled=True,
-        note="A listed task is configured; the list does not say whether it runs.",
+        note="Whether a task runs is unknown.",
     ),
     _counted(
         "rtcmpu_task_outputs", "Distinct push URLs of each listed task, summed.", "outputs", (labels.CDN, labels.SCHEME)
@@ -147,7 +147,7 @@ TASK_FAMILIES: Final[tuple[AppFamily, ...]] = (
         "Push URLs of listed tasks by signer of their key and whether a push may still start.",
         lambda aggregates: aggregates.push_auth.states().items(),
         labels=(labels.SIGNER, labels.PUSH_AUTH_STATE),
-        note="Keys are checked when a push starts: a task with an expired key goes on, and cannot reconnect.",
+        note="A task with an expired key goes on, and cannot reconnect.",
     ),
     _task_family(
         "rtcmpu_push_auth_next_expiry_timestamp_seconds",
@@ -188,7 +188,7 @@ TASK_FAMILIES: Final[tuple[AppFamily, ...]] = (
         (labels.TIER,),
         zero_filled=True,
         stability="alpha",
-        note="The vendor bills by output resolution; how it counts other sizes is not documented.",
+        note="How the vendor counts odd sizes is not documented.",
     ),
     _counted(
         "rtcmpu_tasks_without_idle_timeout",
@@ -196,14 +196,14 @@ TASK_FAMILIES: Final[tuple[AppFamily, ...]] = (
         "without_idle_timeout",
         (labels.TASK_REGION,),
         zero_filled=True,
-        note="An unreadable MaxIdleTime is a field error and is not counted here.",
+        note="Unreadable ones are field errors.",
     ),
     _task_family(
         "rtcmpu_task_configured_egress_bytes_per_second",
         f"Configured video and audio bitrate of mixed tasks, counted once per output. {BITS}",
         Aggregates.egress_bytes_per_second,
         labels=(labels.TASK_REGION, labels.CDN),
-        note="The traffic if all tasks ran as configured; nothing is measured.",
+        note="Nothing is measured.",
     ),
     _distribution("rtcmpu_task_video_bitrate_bytes_per_second", f"Configured VideoBitrate. {BITS}", "video_bitrate"),
     _distribution("rtcmpu_task_audio_bitrate_bytes_per_second", f"Configured AudioBitrate. {BITS}", "audio_bitrate"),
@@ -231,6 +231,6 @@ TASK_FAMILIES: Final[tuple[AppFamily, ...]] = (
         "rtcmpu_task_users",
         "Users in UserInfos, per task.",
         "users",
-        note="Tasks with an empty list, which means all users of the channel, are not counted.",
+        note="Tasks with an empty list (all users) are not counted.",
     ),
 )

@@ -7,9 +7,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
-from exporter.config.capacity import STANDARD_QUOTA, USABLE_SHARE, GroupLoad, pace_of, pages_of, sweep_requests_of
+from exporter.config.capacity import STANDARD_QUOTA, USABLE_SHARE, GroupLoad, pace_of, sweep_requests_of
 from exporter.config.durations import format_duration
-from exporter.config.model import DEFAULT_REQUESTS_PER_SECOND, Collection
+from exporter.config.model import DEFAULT_REQUESTS_PER_SECOND, Collection, Config, Metrics
 from exporter.metrics.app_families import APP_FAMILIES, CHANGE_FAMILIES, POLICY_FAMILIES
 from exporter.metrics.exporter_families import EXPORTER_FAMILIES, RULE_FAMILIES
 from exporter.metrics.exposition import declarations
@@ -26,7 +26,7 @@ from tests.references.reference_tables import (
     variables_tables,
 )
 
-DOCUMENTS: Final = tuple(f"docs/{name}.md" for name in ("configuration", "freshness", "metrics", "rules", "scaling"))
+DOCUMENTS: Final = tuple(f"docs/{name}.md" for name in ("configuration", "metrics", "rules", "scaling"))
 _TABLE: Final = re.compile(
     r"(?P<begin><!-- (?P<name>[a-z-]+): computed by `make generate` -->\n).*?(?P<end><!-- end -->\n)", re.DOTALL
 )
@@ -49,21 +49,6 @@ def documents_with_tables(root: Path) -> Mapping[str, str]:
 def with_tables(text: str) -> str:
     """Return a document with what is between its markers computed again; raises KeyError if a marker names no table."""
     return _TABLE.sub(lambda found: f"{found['begin']}{TABLES[found['name']]()}{found['end']}", text)
-
-
-def _fresh_by_default() -> str:
-    """Return within which times things show, for apps of several sizes at the default intervals."""
-    collection = Collection()
-    columns = ("apps", "tasks in each", "created or changed", "gone", "withdrawn")
-    rows = []
-    for apps, tasks in _SIZES:
-        pace = _pace(apps, tasks, DEFAULT_REQUESTS_PER_SECOND, collection)
-        gone = (
-            pace.interval_seconds if pages_of(tasks) == 1 else pace.sweep_interval_seconds + _sweep_of_one(pace, apps)
-        )
-        shown = (pace.interval_seconds, gone, pace.stale_after_seconds)
-        rows.append((f"{apps:,}", f"{tasks:,}", *map(_rounded, shown)))
-    return table(columns, rows)
 
 
 def _needs_by_default() -> str:
@@ -120,17 +105,14 @@ def _pace(apps: int, tasks: int, budget: float, collection: Collection) -> Group
     return pace_of(apps=apps, sweep_requests=requests, requests_per_second=budget, collection=collection)
 
 
-def _sweep_of_one(pace: GroupLoad, apps: int) -> float:
-    """Return the seconds that the sweep of one of equal apps takes, when those of the others are at other times."""
-    return pace.sweep_duration_seconds / apps
-
-
 def _rounded(seconds: float) -> str:
     return "under 1s" if seconds < 1 else format_duration(round(seconds))
 
 
+_SECTIONS_ALONE: Final = {Config, Metrics}
+"""Their keys are mappings, each with a section of its own."""
+
 TABLES: Final[Mapping[str, Callable[[], str]]] = {
-    "fresh-by-default": _fresh_by_default,
     "needs-by-default": _needs_by_default,
     "apps-within-budgets": _apps_within_budgets,
     "tasks-within-budgets": _tasks_within_budgets,
@@ -145,6 +127,10 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "variables": variables_tables,
     "default-rules": lambda: rules_table(default_rules()),
     "rules-of-profiles": lambda: rules_table(chain.from_iterable(profile_rules().values())),
-    **{f"keys-of-{model.__name__.lower()}": partial(keys_of_mapping, model) for model in mappings()},
+    **{
+        f"keys-of-{model.__name__.lower()}": partial(keys_of_mapping, model)
+        for model in mappings()
+        if model not in _SECTIONS_ALONE
+    },
 }
 """By name in the markers."""

@@ -166,5 +166,5 @@ def _type_of_fact(fact: Fact) -> str:
 
 def rules_table(rules: Iterable[Rule]) -> str:
     """Return a row for each rule."""
-    rows = ((f"`{rule.name}`", rule.severity, f"**{rule.title}.** {rule.reason}", rule.remedy) for rule in rules)
-    return table(("rule", "severity", "finds, and why", "what to do"), rows)
+    rows = ((f"`{rule.name}`", rule.severity, rule.title, rule.remedy) for rule in rules)
+    return table(("rule", "severity", "finds", "what to do"), rows)

@@ -12,7 +12,7 @@ from multidict import MultiDict
 
 from exporter.core.regular_file import SeenFiles
 from exporter.web.api.api_routes import ENDPOINTS
-from exporter.web.pages import app_page, violations_page
+from exporter.web.pages import app_pages, page_routes
 from exporter.web.query import BadQueryError, read_form, read_query
 from exporter.web.webconfig.web_config import read_web_config
 from tests.support.configurations import mistakes_if_refused
@@ -22,9 +22,9 @@ Pairs = Sequence[tuple[str, str]]
 
 API = {one.path: one.parameters for one in ENDPOINTS if len(one.parameters) > 2}
 FORMS = {
-    "page of tasks": app_page.PARAMETERS,
-    "page of violations": violations_page.PARAMETERS,
-    "page of rules": violations_page.RULE_PARAMETERS,
+    "page of tasks": app_pages.TASKS_PARAMETERS,
+    "page of violations": page_routes.FINDING_PARAMETERS,
+    "page of rules": page_routes.RULE_PARAMETERS,
 }
 NAMES = sorted({one.name for parameters in (API | FORMS).values() for one in parameters})
 VALUES = st.text(st.characters(), max_size=20) | st.sampled_from(

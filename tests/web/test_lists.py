@@ -21,7 +21,7 @@ from exporter.web.lists import (
     numbered_page,
     ordered,
 )
-from exporter.web.pages import app_page, violations_page
+from exporter.web.pages import app_pages, page_routes
 from exporter.web.query import BadQueryError, Parameter, Query, cursor, cursor_after, read_form, read_query
 from exporter.web.responses import json_text
 from tests.support.virtual_time import finished, timed
@@ -201,18 +201,21 @@ def test_a_cursor_holds_any_names(names: list[str]) -> None:
 def test_empty_and_missing_fields_of_a_form_match_everything() -> None:
     """A form sends all its fields, an empty one is as one that is not there, and unknown ones are ignored."""
     for fields in ({}, {"severity": "", "text": "  ", "enabled": ""}, {"else": "1"}):
-        assert read_form(fields, violations_page.RULE_PARAMETERS) == Query()
-    assert read_form({"text": " a b "}, violations_page.RULE_PARAMETERS).text == "a b"
+        assert read_form(fields, page_routes.RULE_PARAMETERS) == Query()
+    assert read_form({"text": " a b "}, page_routes.RULE_PARAMETERS).text == "a b"
 
 
 @pytest.mark.parametrize(
     ("known", "name", "text"),
     [
-        *((app_page.PARAMETERS, "page", text) for text in ("0", "-1", "1.5", "x", "9" * 10, "\N{SUPERSCRIPT TWO}")),
-        *((app_page.PARAMETERS, name, "nonsense") for name in ("task_region", "mix_mode", "sort", "order")),
-        *((violations_page.PARAMETERS, name, "nonsense") for name in ("severity", "outcome", "age", "page")),
-        *((violations_page.RULE_PARAMETERS, name, "nonsense") for name in ("severity", "enabled")),
-        (violations_page.RULE_PARAMETERS, "text", "x" * 301),
+        *(
+            (app_pages.TASKS_PARAMETERS, "page", text)
+            for text in ("0", "-1", "1.5", "x", "9" * 10, "\N{SUPERSCRIPT TWO}")
+        ),
+        *((app_pages.TASKS_PARAMETERS, name, "nonsense") for name in ("task_region", "mix_mode", "sort", "order")),
+        *((page_routes.FINDING_PARAMETERS, name, "nonsense") for name in ("severity", "outcome", "age", "page")),
+        *((page_routes.RULE_PARAMETERS, name, "nonsense") for name in ("severity", "enabled")),
+        (page_routes.RULE_PARAMETERS, "text", "x" * 301),
     ],
 )
 def test_a_bad_field_of_a_form_is_refused(known: Sequence[Parameter], name: str, text: str) -> None:
@@ -221,14 +224,16 @@ def test_a_bad_field_of_a_form_is_refused(known: Sequence[Parameter], name: str,
         read_form({name: text}, known)
 
 
-@given(st.sampled_from(sorted(app_page.COLUMNS)), st.sampled_from(["asc", "desc"]), st.text(max_size=3))
+@given(st.sampled_from(sorted(app_pages.TASK_COLUMNS)), st.sampled_from(["asc", "desc"]), st.text(max_size=3))
 def test_a_query_comes_back_from_its_parameters(sort: str, order: str, text: str) -> None:
     """What links and forms send is what is shown; defaults are left out."""
     query = Query(text=text.strip(), mix_mode="mixed", sort=sort, order=order, page=3)
-    sent = query.parameters(app_page.PARAMETERS)
-    assert read_form(sent, app_page.PARAMETERS) == Query(text=text.strip(), mix_mode="mixed", sort=sort, order=order)
+    sent = query.parameters(app_pages.TASKS_PARAMETERS)
+    assert read_form(sent, app_pages.TASKS_PARAMETERS) == Query(
+        text=text.strip(), mix_mode="mixed", sort=sort, order=order
+    )
     assert sent["order"] == ("desc" if order == "desc" else "")
-    assert read_form(query.parameters(app_page.PARAMETERS, page="3"), app_page.PARAMETERS) == query
+    assert read_form(query.parameters(app_pages.TASKS_PARAMETERS, page="3"), app_pages.TASKS_PARAMETERS) == query
 
 
 def test_an_age_is_a_time_before_now() -> None:

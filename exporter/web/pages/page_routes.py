@@ -1,8 +1,10 @@
-"""The routes of the pages."""
+"""The routes of the pages, and the pages that are little more than a list."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from importlib import resources
+from math import inf
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
@@ -16,12 +18,112 @@ from exporter.web.api.api_routes import ENDPOINTS
 from exporter.web.api.apps_api import search
 from exporter.web.api.openapi import PREFIX as API_PREFIX
 from exporter.web.api.openapi import openapi_document
-from exporter.web.lists import numbered_page
-from exporter.web.pages import app_page, status_page, task_page, violations_page
+from exporter.web.api.violations_api import Finding, matching_findings
+from exporter.web.lists import PAGE_ROWS, NumberedPage, numbered_page, ordered
+from exporter.web.pages.app_pages import APPS_PARAMETERS, TASKS_PARAMETERS, shown_app, shown_status, unknown_app
 from exporter.web.pages.rendering import PageError, Renderer, app_path
+from exporter.web.pages.task_page import shown_task
 from exporter.web.query import Parameter, Query, cursor, known, number_cursor, read_form
 from exporter.web.responses import json_answer, json_text, text_answer, wants_page
-from exporter.web.view import SweepStart, View
+from exporter.web.view import FindingsView, SweepStart, View
+
+FINDING_PARAMETERS: Final = known("outcome account app_id rule severity owner age page")
+RULE_PARAMETERS: Final = known("text severity enabled")
+
+
+async def shown_violations(view: View, query: Query, now: float) -> tuple[str, Mapping[str, Any]]:
+    """Return the template and its values; `now` is a Unix time."""
+    groups = list(view.findings(query.outcome))
+    aged = query.aged(now)
+    counted = [(group, await _count(group, aged)) for group in sorted(filter(query.matches_group, groups), key=_place)]
+    frozen = {(group.account, group.app_id) for group in groups if not group.data_available}
+    statuses = [app.status for app in view.statuses()]
+    without_data = {
+        (status.account, status.app_id)
+        for status in statuses
+        if not status.data_available and query.matches_app(status.account, status.app_id)
+    }
+    return "violations", {
+        "page": await _page(counted, aged),
+        "summaries": _summaries(counted, aged),
+        "frozen": sorted(frozen),
+        "unknown": sorted(without_data - frozen),
+        "accounts": sorted({status.account for status in statuses}),
+        "app_ids": sorted({status.app_id for status in statuses}),
+        "rule_names": sorted({group.rule.name for group in groups}),
+        "owners": _named(groups),
+        "no_such": query.unknown_names(view),
+    }
+
+
+def _place(group: FindingsView) -> tuple[Any, ...]:
+    """Order by severity, rule and app."""
+    return -group.rule.severity.rank, group.rule.name, group.account, group.app_id
+
+
+async def _count(group: FindingsView, query: Query) -> int:
+    """Return how many findings of a group match by their age."""
+    if not query.by_time:
+        return group.count
+    await asyncio.sleep(0)
+    return sum(map(query.matches_time, group.since.values()))
+
+
+async def _page(counts: Sequence[tuple[FindingsView, int]], query: Query) -> NumberedPage[Finding]:
+    """Return a page of findings, by group and then the oldest first; only the groups on it are sorted."""
+    matching = sum(count for _, count in counts)
+    number = min(query.page, max(1, -(-matching // PAGE_ROWS)))
+    first = (number - 1) * PAGE_ROWS
+    rows: list[Finding] = []
+    for group, count in counts:
+        if first < count and len(rows) < PAGE_ROWS:
+            found = await ordered(matching_findings(group, query), key=_oldest_first)
+            rows += await found.rows(first, first + PAGE_ROWS - len(rows))
+        first = max(0, first - count)
+    return NumberedPage(rows, number, matching)
+
+
+def _oldest_first(one: Finding) -> tuple[float, str]:
+    return inf if one.since is None else one.since, one.task_id
+
+
+def _summaries(counted: Iterable[tuple[FindingsView, int]], query: Query) -> Sequence[Mapping[str, Any]]:
+    """Return the rules that have findings, the severest and most frequent first."""
+    by_rule: dict[str, list[tuple[FindingsView, int]]] = {}
+    for group, count in counted:
+        if count:
+            by_rule.setdefault(group.rule.name, []).append((group, count))
+    rows = [_summary(found, query) for found in by_rule.values()]
+    return sorted(rows, key=lambda row: (-row["rule"].severity.rank, -row["count"], row["rule"].name))
+
+
+def _summary(found: Sequence[tuple[FindingsView, int]], query: Query) -> Mapping[str, Any]:
+    groups = [group for group, _ in found]
+    times = (at for group in groups for at in group.since.values())
+    return {
+        "rule": groups[0].rule,
+        "apps": len(groups),
+        "count": sum(count for _, count in found),
+        "oldest": min(filter(query.matches_time, times) if query.by_time else times, default=None),
+        "owners": _named(groups),  # of the rule, else of the apps
+    }
+
+
+def _named(groups: Iterable[FindingsView]) -> tuple[str, ...]:
+    return tuple(sorted({group.owner for group in groups} - {""}))
+
+
+async def shown_rules(view: View, query: Query, _now: float) -> tuple[str, Mapping[str, Any]]:
+    """Return the template and its values: rules in force before others, the severest first."""
+    rules = list(view.rules())
+    return "rules", {
+        "rules": sorted(
+            filter(query.matches_rule, rules),
+            key=lambda shown: (shown.why_off is not None, -shown.rule.severity.rank, shown.rule.name),
+        ),
+        "all_rules": len(rules),
+    }
+
 
 APP: Final = "/apps/{account:[^/]+}/{app_id:[^/]+}"  # a name may hold anything, also braces
 CHANGES_ON_PAGE: Final = 50
@@ -54,7 +156,7 @@ async def _families(view: View, _query: Query, _now: float) -> Shown:
 async def _last_check(view: View, query: Query, _now: float) -> Shown:
     account, app_id = query.account, query.app_id
     if view.tasks(account, app_id) is None:
-        raise app_page.unknown_app(view, query)
+        raise unknown_app(view, query)
     return "collect", {"account": account, "app_id": app_id, "report": view.sweep_report(account, app_id)}
 
 
@@ -73,13 +175,13 @@ async def _changes(view: View, query: Query, now: float) -> Shown:
 
 
 _PAGES: Final[Mapping[str, tuple[Callable[[View, Query, float], Awaitable[Shown]], Iterable[Parameter]]]] = {
-    "/": (status_page.shown_status, status_page.PARAMETERS),
-    APP: (app_page.shown_app, app_page.PARAMETERS),
-    f"{APP}/tasks/{{task_id:[^/]+}}": (task_page.shown_task, ()),
+    "/": (shown_status, APPS_PARAMETERS),
+    APP: (shown_app, TASKS_PARAMETERS),
+    f"{APP}/tasks/{{task_id:[^/]+}}": (shown_task, ()),
     f"{APP}/collect": (_last_check, ()),
-    "/violations": (violations_page.shown_violations, violations_page.PARAMETERS),
+    "/violations": (shown_violations, FINDING_PARAMETERS),
     "/changes": (_changes, known("account app_id task_id change field since until", cursor(parse=number_cursor))),
-    "/rules": (violations_page.shown_rules, violations_page.RULE_PARAMETERS),
+    "/rules": (shown_rules, RULE_PARAMETERS),
     "/search": (_search, known("text page")),
     "/families": (_families, ()),
 }
@@ -133,7 +235,7 @@ def _collect(view: View, clock: Clock, renderer: Renderer) -> PageHandler:
         account, app_id = request.match_info["account"], request.match_info["app_id"]
         start = view.collect_now(account, app_id)
         if start is SweepStart.UNKNOWN:
-            raise app_page.unknown_app(view, Query(account=account, app_id=app_id))
+            raise unknown_app(view, Query(account=account, app_id=app_id))
         if start in _NOT_STARTED:
             raise PageError(*_NOT_STARTED[start], app_path("", account, app_id), "To the app")
         for _ in range(SHORT_WAIT_POLLS):

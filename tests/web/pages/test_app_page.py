@@ -11,7 +11,7 @@ from exporter.core.collection_state import State
 from exporter.core.task import Output
 from exporter.rules.facts import PushKey
 from exporter.rules.rule import Severity
-from exporter.web.pages.app_page import PARAMETERS, task_page
+from exporter.web.pages.app_pages import TASKS_PARAMETERS, task_page
 from exporter.web.query import Query
 from tests.metrics.builders import configuration, encoding
 from tests.support.virtual_time import finished, timed
@@ -117,7 +117,7 @@ async def test_each_filter_of_the_url_has_a_field(name: str, value: str) -> None
     """It shows its value, and the filters that are folded away otherwise are open as soon as one of them is used."""
     page = await page_of(view_of("t-1"), PATH, {name: value})
     fields = [*page.all("input"), *page.all("select")]
-    known = {parameter.name for parameter in PARAMETERS} - {"sort", "order", "page"}
+    known = {parameter.name for parameter in TASKS_PARAMETERS} - {"sort", "order", "page"}
     assert known <= {field["name"] for field in fields}
     chosen = {"value": value, "selected": None} in page.all("option")
     assert chosen or [field["value"] for field in fields if field["name"] == name] == [value]

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from exporter.core.collection_state import State
 from exporter.rules.rule import Severity
-from exporter.web.pages.status_page import PARAMETERS, shown_status
+from exporter.web.pages.app_pages import APPS_PARAMETERS, shown_status
 from exporter.web.query import read_form
 from exporter.web.view import AppView, BudgetView, FindingsView, Trend
 from tests.web.fake_view import NOW, PENDING, FakeView, app_view, findings, rule
@@ -155,7 +155,7 @@ def view_of_four_apps() -> FakeView:
 async def test_apps_are_filtered_and_sorted(parameters: dict[str, str], app_ids: str) -> None:
     """Failures, quotas nearly used and violations are first without a choice; unknown values are last in any order."""
     view = view_of_four_apps()
-    shown = (await shown_status(view, read_form(parameters, PARAMETERS), NOW))[1]["page"].rows
+    shown = (await shown_status(view, read_form(parameters, APPS_PARAMETERS), NOW))[1]["page"].rows
     assert "".join(row.status.app_id[0] for row in shown) == app_ids
 
 

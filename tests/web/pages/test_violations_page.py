@@ -6,7 +6,7 @@ import pytest
 
 from exporter.rules.rule import Exemption, Severity
 from exporter.web.lists import AT_ONCE
-from exporter.web.pages.violations_page import PARAMETERS, RULE_PARAMETERS, shown_rules, shown_violations
+from exporter.web.pages.page_routes import FINDING_PARAMETERS, RULE_PARAMETERS, shown_rules, shown_violations
 from exporter.web.query import Query, read_form
 from exporter.web.view import FindingDetail, FindingKind, RuleView, TotalsDocument
 from tests.support.virtual_time import timed
@@ -32,7 +32,7 @@ def view_of_two_apps() -> FakeView:
 
 async def shown(**parameters: str) -> list[str]:
     """Return the TaskIds that a query shows."""
-    _, document = await shown_violations(view_of_two_apps(), read_form(parameters, PARAMETERS), NOW)
+    _, document = await shown_violations(view_of_two_apps(), read_form(parameters, FINDING_PARAMETERS), NOW)
     return [row.task_id for row in document["page"].rows]
 
 

@@ -20,10 +20,9 @@ from benchmarks.report import milliseconds, show
 from exporter.collector.inventory import Entry, Inventory
 from exporter.config.model import App
 from exporter.core.task import DIGEST_BYTES, DIGEST_GROUPS, Configuration, Task
-from exporter.rules.compiled_rule import CompiledRule, compile_rule
 from exporter.rules.engine import PolicyEngine
 from exporter.rules.findings import FindingEvents
-from exporter.rules.rule import Rule, Severity
+from exporter.rules.rule import CompiledRule, Rule, Severity, compile_rule
 from exporter.rules.rule_files import default_rules
 from exporter.rules.rule_set import RuleSet
 from tests.support.monitored import AheadClock

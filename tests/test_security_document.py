@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from exporter.aliyun import credentials, response, row_schema, transport
+from exporter.aliyun import credentials, push_signature, push_url, response, row_schema, transport
 from exporter.aliyun import errors as failures
 from exporter.aliyun import parse_task as row
 from exporter.aliyun.field_reader import MAX_NAME_CHARACTERS
@@ -16,7 +16,7 @@ from exporter.config import files, yaml_nodes
 from exporter.config.model import Collection
 from exporter.core import regular_file
 from exporter.rules import cel_language as language
-from exporter.rules import compiled_rule as compiled
+from exporter.rules import rule as compiled
 from exporter.service import daemon, recorder
 from exporter.service import on_demand as fresh_sweep
 from exporter.service import process as heartbeat
@@ -45,6 +45,10 @@ SAID = {
     "a page decoded on the event loop": f"{transport.LARGE_BODY_BYTES // 1024} KiB",
     "a TaskId, and a ChannelId": f"{row.MAX_ID_BYTES} bytes",
     "URLs, panes and users of a task": f"{row_schema.MAX_URLS}, {row_schema.MAX_PANES} and {row_schema.MAX_USERS}",
+    "a push URL": (
+        f"{push_url.LONGEST_URL:,} characters, {push_url.LONGEST_NOT_ASCII} if some are not ASCII; ten parameters;"
+        f" {push_signature.LONGEST_CLAIMS} characters of a JWT's claims"
+    ),
     "connections to the service per account": f"{transport.MAX_CONNECTIONS}",
     "a text of a row that becomes a name": f"{MAX_NAME_CHARACTERS} characters",
     "a configuration file, and a rule file": f"{files.MOST_BYTES // MIB} MiB",

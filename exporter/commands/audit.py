@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from exporter.commands import ExitCode
-from exporter.commands.audit_formats import as_junit, as_sarif
-from exporter.commands.audit_report import AppFindings, Audit, Violation, as_json, gather
+from exporter.commands.audit_report import AppFindings, Audit, Violation, as_json, as_junit, as_sarif, gather
 from exporter.commands.collect import name_failing, sweep
 from exporter.commands.console import console, log_errors_only, table, warn
 from exporter.core.clock import SystemClock

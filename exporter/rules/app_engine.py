@@ -13,11 +13,20 @@ from exporter.config.model import App
 from exporter.core.clock import Clock, Deadlines
 from exporter.core.push_auth import DEFAULTS, PushAuthSettings
 from exporter.core.task import Task
-from exporter.rules.compiled_rule import TaskCountRule
 from exporter.rules.evaluator import Evaluator, Scope, SharedEvaluations
 from exporter.rules.facts import PushKey
 from exporter.rules.findings import AnyRule, CountedFindings, FindingEvents, OpenFindings, PolicyReport
-from exporter.rules.rule import ERROR, EXEMPT, OUTCOMES, UNKNOWN, AppKey, Outcome, Severity, nothing_known
+from exporter.rules.rule import (
+    ERROR,
+    EXEMPT,
+    OUTCOMES,
+    UNKNOWN,
+    AppKey,
+    Outcome,
+    Severity,
+    TaskCountRule,
+    nothing_known,
+)
 from exporter.rules.rule_set import AppRules
 from exporter.rules.shared_outputs import SharedOutputs
 from exporter.rules.subject import Subject, app_facts

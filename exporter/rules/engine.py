@@ -11,10 +11,9 @@ from exporter.config.model import App
 from exporter.core.clock import Clock
 from exporter.rules.app_engine import AppPolicy, Common
 from exporter.rules.cel_language import STOPPED
-from exporter.rules.compiled_rule import CompiledRule
 from exporter.rules.evaluator import RELATIONS, Scope, SharedEvaluations
 from exporter.rules.findings import FindingEvents, SavedFindings
-from exporter.rules.rule import AppKey
+from exporter.rules.rule import AppKey, CompiledRule
 from exporter.rules.rule_set import RuleSet
 from exporter.rules.shared_outputs import SharedOutputs
 from exporter.rules.violation_examples import ExampleAllowance

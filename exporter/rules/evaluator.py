@@ -8,9 +8,8 @@ from typing import Final, NamedTuple
 from weakref import WeakValueDictionary
 
 from exporter.rules.cel_language import Activation, EvaluationError, Expression, compile_list
-from exporter.rules.compiled_rule import CompiledRule
 from exporter.rules.cost import PUSH_AUTH, TURN_COST
-from exporter.rules.rule import CODES, EXEMPT, FROZEN, VIOLATION, Outcome, frozen_as, without_exemptions
+from exporter.rules.rule import CODES, EXEMPT, FROZEN, VIOLATION, CompiledRule, Outcome, frozen_as, without_exemptions
 from exporter.rules.subject import Subject
 from exporter.rules.time_limits import TIME, TimeLimit
 

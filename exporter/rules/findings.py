@@ -12,7 +12,6 @@ from msgspec import Struct
 
 from exporter.core.clock import Clock
 from exporter.core.log import LimitedLines
-from exporter.rules.compiled_rule import CompiledRule, TaskCountRule
 from exporter.rules.rule import (
     CODES,
     ERROR,
@@ -22,8 +21,10 @@ from exporter.rules.rule import (
     UNKNOWN,
     VIOLATION,
     AppKey,
+    CompiledRule,
     Outcome,
     Severity,
+    TaskCountRule,
 )
 from exporter.rules.violation_examples import StableExamples
 

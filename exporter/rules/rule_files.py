@@ -33,9 +33,8 @@ from exporter.config.value_types import (
 )
 from exporter.config.yaml_nodes import Node, compose
 from exporter.rules.cel_language import CompileMistake
-from exporter.rules.compiled_rule import CompiledRule, RuleError, compile_rule
 from exporter.rules.cost import MESSAGE_FACTOR, MOST_TOTAL_COST
-from exporter.rules.rule import Case, Exemption, Outcome, Rule, Severity
+from exporter.rules.rule import Case, CompiledRule, Exemption, Outcome, Rule, RuleError, Severity, compile_rule
 from exporter.rules.vocabulary import FactType, Variables, facts_of
 
 EXPRESSIONS: Final = ("when", "expect", "message")  # the keys whose values are expressions

@@ -20,8 +20,8 @@ from exporter.config.validation import find, items_at, place_of
 from exporter.config.yaml_nodes import Mapping as MappingNode
 from exporter.config.yaml_nodes import Node
 from exporter.core.regular_file import file_signature, read_regular
-from exporter.rules.compiled_rule import CompiledRule, compile_rule
 from exporter.rules.facts import LONGEST_LIST
+from exporter.rules.rule import CompiledRule, compile_rule
 from exporter.rules.rule_files import PlacedRule, check_names, compile_rules, default_rules, profile_rules, read_rules
 from exporter.rules.rule_set import RuleSet, expectation_rules, rule_name, rule_set, too_long_list
 

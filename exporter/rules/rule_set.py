@@ -10,9 +10,8 @@ from msgspec import Struct, structs
 from exporter.config.model import Config
 from exporter.config.policy_model import Expect, Policy, Range, RuleSwitch
 from exporter.core.push_auth import DEFAULTS, PushAuthSettings
-from exporter.rules.compiled_rule import CompiledRule, TaskCountRule
 from exporter.rules.facts import LONGEST_LIST, fit
-from exporter.rules.rule import AppKey, Rule, Severity
+from exporter.rules.rule import AppKey, CompiledRule, Rule, Severity, TaskCountRule
 from exporter.rules.rule_files import RESERVED_PREFIX, packaged_rules
 
 R = TypeVar("R", CompiledRule, TaskCountRule)

@@ -18,10 +18,9 @@ from exporter.metrics.aggregates import AppReport
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.cel_language import STOPPED
-from exporter.rules.compiled_rule import TaskCountRule
 from exporter.rules.engine import PolicyEngine
 from exporter.rules.findings import AnyRule, OpenFindings, RuleReport
-from exporter.rules.rule import AppKey, Outcome
+from exporter.rules.rule import AppKey, Outcome, TaskCountRule
 from exporter.rules.rule_set import RuleSet
 from exporter.service.app_publisher import TaskSeries
 from exporter.service.budget_leases import BudgetLeases

@@ -9,8 +9,7 @@ import pytest
 
 from exporter.commands.demo import EXPECTATIONS
 from exporter.commands.simulate import cannot_listen
-from exporter.rules.compiled_rule import compile_rule
-from exporter.rules.rule import Outcome
+from exporter.rules.rule import Outcome, compile_rule
 from exporter.rules.rule_set import expectation_rules, expected_of
 from exporter.simulator import simulation as demo
 from exporter.simulator.service import Service

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.commands.audit_formats import MOST_TASKS, as_junit
-from exporter.commands.audit_report import Audit, RuleOutcome, Unevaluable
+from exporter.commands.audit_report import MOST_TASKS, Audit, RuleOutcome, Unevaluable, as_junit
 from exporter.rules.rule import Severity
 from tests.support.audits import app, everything, hostile, rule, violations
 

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from exporter import __version__
-from exporter.commands.audit_formats import FINGERPRINT, as_sarif
-from exporter.commands.audit_report import Audit
+from exporter.commands.audit_report import FINGERPRINT, Audit, as_sarif
 from exporter.config.mistakes import Position
 from tests.support.audits import SARIF, app, everything, hostile, rule
 

@@ -10,12 +10,12 @@ import trustme
 import yaml
 from msgspec.structs import replace
 
+from exporter.commands.rule_commands import run_cases
 from exporter.config.model import Config
 from exporter.config.section import keys_of
 from exporter.core.regular_file import SeenFiles
 from exporter.rules import rule_loader as loading
 from exporter.rules.rule import Outcome
-from exporter.rules.rule_tests import run_cases
 from exporter.simulator.simulation import demo_service
 from exporter.web.webconfig.web_config import WebConfigFile, read_web_config
 from tests.deploy.manifests import CI_VALUES

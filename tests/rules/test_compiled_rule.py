@@ -8,9 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.rules.cel_language import Activation, activation_of
-from exporter.rules.compiled_rule import LONGEST_MESSAGE, RuleError, TaskCountRule, Verdict, compile_rule
 from exporter.rules.facts import facts_of_case
-from exporter.rules.rule import Exemption, Outcome, Rule, Severity
+from exporter.rules.rule import (
+    LONGEST_MESSAGE,
+    Exemption,
+    Outcome,
+    Rule,
+    RuleError,
+    Severity,
+    TaskCountRule,
+    Verdict,
+    compile_rule,
+)
 
 MIDNIGHT = datetime(2030, 2, 1, tzinfo=UTC).timestamp()
 

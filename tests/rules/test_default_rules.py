@@ -11,15 +11,14 @@ import pytest
 from hypothesis import given, settings
 
 from exporter.aliyun.parse_task import read_row
+from exporter.commands.rule_commands import run_cases, variables_of
 from exporter.core import task
 from exporter.rules.cel_language import activation_of
-from exporter.rules.compiled_rule import CompiledRule, compile_rule
 from exporter.rules.cost import PUSH_AUTH
 from exporter.rules.facts import facts
-from exporter.rules.rule import Case, Outcome, Rule
+from exporter.rules.rule import Case, CompiledRule, Outcome, Rule, compile_rule
 from exporter.rules.rule_files import PROFILE_SOURCE, SOURCE, default_rules, packaged_rules, profile_rules
 from exporter.rules.rule_set import EXPECTED, expectation_rules
-from exporter.rules.rule_tests import run_cases, variables_of
 from tests.support.evaluated_rows import evaluate_rows
 from tests.support.generated import any_struct, documented_rows, examples
 from tests.support.rows import changed, example_row

@@ -8,10 +8,9 @@ import pytest
 from exporter.config.model import App
 from exporter.core.push_auth import HostSetting, PushAuthSettings
 from exporter.core.task import Output
-from exporter.rules.compiled_rule import CompiledRule, TaskCountRule, compile_rule
 from exporter.rules.engine import AT_ONCE
 from exporter.rules.findings import Resolution, SavedFindings
-from exporter.rules.rule import Exemption, Rule, Severity
+from exporter.rules.rule import CompiledRule, Exemption, Rule, Severity, TaskCountRule, compile_rule
 from exporter.rules.rule_files import default_rules
 from exporter.rules.rule_set import AppRules
 from tests.support.policy_world import LIVE, NOON, OTHER, PolicyWorld, rule

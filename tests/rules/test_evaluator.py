@@ -11,9 +11,8 @@ from exporter.config.model import App
 from exporter.rules import subject
 from exporter.rules.app_engine import Backlog
 from exporter.rules.cel_language import Activation, activation_of
-from exporter.rules.compiled_rule import CompiledRule
 from exporter.rules.evaluator import Evaluator, Scope, SharedEvaluations
-from exporter.rules.rule import ERROR, NOT_APPLICABLE, PASS, UNKNOWN, VIOLATION, nothing_known
+from exporter.rules.rule import ERROR, NOT_APPLICABLE, PASS, UNKNOWN, VIOLATION, CompiledRule, nothing_known
 from exporter.rules.subject import Subject, app_facts
 from tests.metrics.builders import configuration
 from tests.support.policy_world import make_task, rule

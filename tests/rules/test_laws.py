@@ -12,9 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from exporter.collector.inventory import Entry
-from exporter.rules.compiled_rule import CompiledRule, TaskCountRule
 from exporter.rules.findings import RuleReport
-from exporter.rules.rule import AppKey, Exemption, Outcome, Rule, Severity
+from exporter.rules.rule import AppKey, CompiledRule, Exemption, Outcome, Rule, Severity, TaskCountRule
 from exporter.rules.rule_set import AppRules
 from exporter.rules.subject import Subject, app_facts
 from tests.support.generated import examples

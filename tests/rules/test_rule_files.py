@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from exporter.config.files import SourceText
 from exporter.config.mistakes import ConfigError, Mistakes
 from exporter.config.policy_model import SEVERITY_NAMES
-from exporter.rules.compiled_rule import CompiledRule
-from exporter.rules.rule import Case, Exemption, Outcome, Rule, Severity
+from exporter.rules.rule import Case, CompiledRule, Exemption, Outcome, Rule, Severity
 from exporter.rules.rule_files import WrittenRule, check_names, compile_rules, parse_rules, read_rules
 from tests.support.configurations import mistakes_if_refused
 from tests.support.generated import examples

@@ -8,8 +8,7 @@ import pytest
 
 from exporter.config.model import Account, App, Config
 from exporter.config.policy_model import Expect, Policy, Range, RuleSwitch
-from exporter.rules.compiled_rule import CompiledRule, compile_rule
-from exporter.rules.rule import Rule, Severity
+from exporter.rules.rule import CompiledRule, Rule, Severity, compile_rule
 from exporter.rules.rule_set import RuleSet, expectation_rules, rule_set
 
 EXPECT = Expect(region=("CN-Shanghai",), mix_mode=("mixed",), tasks=Range(least=1))

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from exporter.rules.compiled_rule import compile_rule
-from exporter.rules.rule import Case, Exemption, Outcome, Rule, Severity
-from exporter.rules.rule_tests import CASES_NOW, CaseResult, run_cases, variables_of
+from exporter.commands.rule_commands import CASES_NOW, CaseResult, run_cases, variables_of
+from exporter.rules.rule import Case, Exemption, Outcome, Rule, Severity, compile_rule
 
 LATER = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

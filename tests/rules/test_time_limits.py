@@ -10,7 +10,7 @@ from exporter.collector.inventory import Entry
 from exporter.config.model import App
 from exporter.rules.app_engine import AppPolicy
 from exporter.rules.cel_language import compile_condition
-from exporter.rules.compiled_rule import CompiledRule
+from exporter.rules.rule import CompiledRule
 from exporter.rules.subject import Subject, app_facts
 from exporter.rules.time_limits import TimeLimit, passed
 from tests.metrics.builders import configuration

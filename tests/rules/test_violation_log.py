@@ -9,9 +9,8 @@ import structlog
 from structlog.testing import capture_logs
 
 from exporter.core.log import as_logfmt, redact
-from exporter.rules.compiled_rule import TaskCountRule
 from exporter.rules.findings import LINES_PER_SECOND, FindingEvents, FindingLog, Resolution
-from exporter.rules.rule import Rule, Severity
+from exporter.rules.rule import Rule, Severity, TaskCountRule
 from tests.support.virtual_time import SetClock
 
 APP = ("prod", "live")

@@ -13,10 +13,9 @@ from exporter.config.model import App
 from exporter.core.task import Task
 from exporter.rules.app_engine import AppPolicy
 from exporter.rules.cel_language import STOPPED
-from exporter.rules.compiled_rule import CompiledRule, TaskCountRule, compile_rule
 from exporter.rules.engine import PolicyEngine
 from exporter.rules.findings import AnyRule, FindingEvents
-from exporter.rules.rule import AppKey, Exemption, Outcome, Rule, Severity
+from exporter.rules.rule import AppKey, CompiledRule, Exemption, Outcome, Rule, Severity, TaskCountRule, compile_rule
 from exporter.rules.rule_set import AppRules, RuleOff, RuleSet
 from exporter.service.views import LOOKED_AT_FOR_REASONS, MOST_SAMPLES, SAMPLE_SECONDS, PolicyView, Trends
 from exporter.web.api.violations_api import rules_listing, violations_listing

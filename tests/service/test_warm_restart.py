@@ -14,9 +14,8 @@ from exporter.collector.collector import Collector
 from exporter.collector.inventory import Change
 from exporter.collector.past import RuleVersion, SavedApp
 from exporter.core.collection_state import State
-from exporter.rules.compiled_rule import TaskCountRule
 from exporter.rules.findings import FindingLog, Resolution
-from exporter.rules.rule import Rule, Severity
+from exporter.rules.rule import Rule, Severity, TaskCountRule
 from exporter.service.recorder import RecordedApp, Recorder
 from exporter.storage import database as database_module
 from exporter.storage.database import Database

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.rules.compiled_rule import compile_rule
-from exporter.rules.rule import Outcome
+from exporter.rules.rule import Outcome, compile_rule
 from exporter.rules.rule_files import default_rules
 from exporter.simulator.fleet import Fleet, populate
 from exporter.simulator.listing import respelled

@@ -9,8 +9,7 @@ from exporter.collector.inventory import Entry
 from exporter.config.model import App
 from exporter.config.policy_model import Expect
 from exporter.core.task import Task
-from exporter.rules.compiled_rule import CompiledRule
-from exporter.rules.rule import Outcome
+from exporter.rules.rule import CompiledRule, Outcome
 from exporter.rules.subject import Subject, app_facts
 
 Judgements = dict[str, dict[str, Outcome]]  # by rule and TaskId

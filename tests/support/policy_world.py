@@ -11,10 +11,9 @@ from exporter.collector.inventory import Change, Entry, Inventory
 from exporter.config.model import App
 from exporter.core.push_auth import DEFAULTS, PushAuthSettings
 from exporter.core.task import DIGEST_BYTES, DIGEST_GROUPS, Configuration, Output, Task
-from exporter.rules.compiled_rule import CompiledRule, compile_rule
 from exporter.rules.engine import PolicyEngine
 from exporter.rules.findings import AnyRule, FindingEvents, Resolution, RuleReport
-from exporter.rules.rule import AppKey, Rule, Severity
+from exporter.rules.rule import AppKey, CompiledRule, Rule, Severity, compile_rule
 from exporter.rules.rule_set import AppRules, RuleSet
 from tests.metrics.builders import configuration
 

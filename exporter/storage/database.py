@@ -36,8 +36,11 @@ APP_REMOVED: Final = "app_removed"
 """Why a violation ended whose app is no longer configured."""
 PRUNED_AT_ONCE: Final = 500
 INSERTED_AT_ONCE: Final = 100
-PAUSE_SECONDS: Final = 0.001
-"""Between portions of that many rows: the thread would keep Python's lock from the event loop for 5 ms at a time."""
+PAUSE_SECONDS: Final = 0.004
+"""Between portions of that many rows, in which scrapes don't compete with the thread for Python's lock."""
+LONG_PAUSES: Final = 100
+"""After this many they are shorter, so that what other apps have does not wait for long."""
+SHORT_PAUSE_SECONDS: Final = 0.001
 _NEW_FILE: Final = (
     *("BEGIN", "PRAGMA auto_vacuum = INCREMENTAL", f"PRAGMA application_id = {APPLICATION_ID}", "COMMIT"),
 )
@@ -353,12 +356,11 @@ def _events(connection: sa.Connection, batch: Batch) -> Iterator[ViolationEvent]
 
 def _insert(connection: sa.Connection, table: sa.Table, rows: Iterable[Mapping[str, Any]]) -> None:
     """Insert rows in portions, with pauses in which other threads go on."""
-    rows, is_slow = iter(rows), False
-    while portion := list(islice(rows, INSERTED_AT_ONCE)):
-        if is_slow:
-            sleep(PAUSE_SECONDS)
-        is_slow = len(portion) == INSERTED_AT_ONCE
-        if is_slow and connection.dialect.name == "postgresql":
+    rows = iter(rows)
+    for number, portion in enumerate(iter(lambda: list(islice(rows, INSERTED_AT_ONCE)), [])):
+        if number:
+            sleep(PAUSE_SECONDS if number <= LONG_PAUSES else SHORT_PAUSE_SECONDS)
+        if len(portion) == INSERTED_AT_ONCE and connection.dialect.name == "postgresql":
             _copy(connection, table, portion)
         else:
             connection.execute(sa.insert(table), portion)

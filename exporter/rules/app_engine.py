@@ -30,7 +30,7 @@ from exporter.rules.rule import (
 from exporter.rules.rule_set import AppRules
 from exporter.rules.shared_outputs import SharedOutputs
 from exporter.rules.subject import Subject, app_facts
-from exporter.rules.time_limits import passed
+from exporter.rules.syntax_tree import passed
 
 TIME_INTERVAL_SECONDS: Final = 60.0  # how often tasks are evaluated again by rules about the time
 MOST_SHARED: Final = 8192

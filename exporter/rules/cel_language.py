@@ -24,8 +24,7 @@ from msgspec import Struct
 
 from exporter.rules.cost import Costs, TooCostlyError
 from exporter.rules.facts import LONGEST_LIST, LONGEST_TEXT, short_text
-from exporter.rules.syntax_tree import read_tree
-from exporter.rules.time_limits import TimeLimit, time_limits
+from exporter.rules.syntax_tree import TimeLimit, read_tree, time_limits
 from exporter.rules.vocabulary import Fact, FactType, TaskFacts, Variables, facts_of, walk
 
 _FUNCTION_NAMES: Final = """

@@ -11,7 +11,7 @@ from exporter.rules.cel_language import Activation, EvaluationError, Expression,
 from exporter.rules.cost import PUSH_AUTH, TURN_COST
 from exporter.rules.rule import CODES, EXEMPT, FROZEN, VIOLATION, CompiledRule, Outcome, frozen_as, without_exemptions
 from exporter.rules.subject import Subject
-from exporter.rules.time_limits import TIME, TimeLimit
+from exporter.rules.syntax_tree import TIME, TimeLimit
 
 APP: Final = "app"
 RELATIONS: Final = frozenset({"shared_outputs", "cdn_flag_conflicts"})

@@ -19,7 +19,7 @@ from exporter.rules.cel_language import (
     compile_condition,
     compile_message,
 )
-from exporter.rules.time_limits import TimeLimit
+from exporter.rules.syntax_tree import TimeLimit
 
 AppKey: TypeAlias = tuple[str, str]  # account and AppId
 

@@ -12,7 +12,7 @@ from exporter.rules.app_engine import AppPolicy
 from exporter.rules.cel_language import compile_condition
 from exporter.rules.rule import CompiledRule
 from exporter.rules.subject import Subject, app_facts
-from exporter.rules.time_limits import TimeLimit, passed
+from exporter.rules.syntax_tree import TimeLimit, passed
 from tests.metrics.builders import configuration
 from tests.support.policy_world import PolicyWorld, make_task, rule
 

@@ -11,9 +11,9 @@ from exporter.config.capacity import STANDARD_QUOTA, USABLE_SHARE, GroupLoad, pa
 from exporter.config.durations import format_duration
 from exporter.config.model import DEFAULT_REQUESTS_PER_SECOND, Collection, Config, Metrics
 from exporter.metrics.app_families import APP_FAMILIES, CHANGE_FAMILIES, POLICY_FAMILIES
-from exporter.metrics.exporter_families import EXPORTER_FAMILIES, RULE_FAMILIES
 from exporter.metrics.exposition import declarations
 from exporter.metrics.per_task_families import per_task_families
+from exporter.metrics.self_metrics import EXPORTER_FAMILIES, RULE_FAMILIES
 from exporter.metrics.task_families import TASK_FAMILIES
 from exporter.rules.rule_files import default_rules, profile_rules
 from tests.references.reference_tables import (

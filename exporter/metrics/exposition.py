@@ -17,11 +17,10 @@ from msgspec import Struct
 
 from exporter.core.threads import Worker
 from exporter.metrics.app_families import APP_FAMILIES, CHANGE_FAMILIES, POLICY_FAMILIES, AppFamily
-from exporter.metrics.exporter_families import EXPORTER_FAMILIES, RULE_FAMILIES
 from exporter.metrics.family import END_OF_OPENMETRICS, Declaration, Family, Report, Sections, headers, sections
 from exporter.metrics.negotiation import Format
 from exporter.metrics.per_task_families import per_task_families
-from exporter.metrics.self_metrics import SelfMetrics
+from exporter.metrics.self_metrics import EXPORTER_FAMILIES, RULE_FAMILIES, SelfMetrics
 from exporter.metrics.task_families import TASK_FAMILIES
 
 GROUP_SIZE: Final = 32

@@ -13,8 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from exporter import revision
 from exporter.core.collection_state import State
-from exporter.metrics.exporter_families import EXPORTER_FAMILIES, RULE_FAMILIES
-from exporter.metrics.self_metrics import SelfMetrics
+from exporter.metrics.self_metrics import EXPORTER_FAMILIES, RULE_FAMILIES, SelfMetrics
 from exporter.rules.rule import Exemption, Rule, Severity
 
 

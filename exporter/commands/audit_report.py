@@ -24,8 +24,8 @@ from exporter.config.mistakes import Position
 from exporter.core.collection_state import State
 from exporter.rules.app_engine import AppPolicy
 from exporter.rules.engine import PolicyEngine
-from exporter.rules.findings import OpenFindings, RuleReport
-from exporter.rules.rule import SEVERITIES, AppKey, Exemption, Rule, Severity, TaskCountRule
+from exporter.rules.findings import RuleFindings, RuleReport
+from exporter.rules.rule import SEVERITIES, AppKey, Exemption, Outcome, Rule, Severity
 
 
 class Violation(NamedTuple):
@@ -154,8 +154,11 @@ def _of_app(
     )
 
 
-def _of_rule(app: AppPolicy, findings: OpenFindings, report: RuleReport, now: float) -> RuleOutcome:
+def _of_rule(app: AppPolicy, findings: RuleFindings, report: RuleReport, now: float) -> RuleOutcome:
     rule = findings.rule
+    exempted = [
+        (task_id, rule.rule.exemption_of(task_id, now)) for task_id in sorted(app.tasks_with(Outcome.EXEMPT, rule))
+    ]
     return RuleOutcome(
         rule=rule.rule,
         passed=report.evaluated - report.violations,
@@ -163,20 +166,14 @@ def _of_rule(app: AppPolicy, findings: OpenFindings, report: RuleReport, now: fl
         violations=tuple(
             Violation(_whole(task_id), _whole(app.text(rule, task_id))) for task_id in sorted(findings.since)
         ),
-        exempted=tuple(_exempted(findings, now)),
+        exempted=tuple(
+            Exempted(_whole(task_id), exemption) for task_id, exemption in exempted if exemption is not None
+        ),
         unevaluable=tuple(
-            Unevaluable(_whole(task_id), app.reason(rule, task_id)) for task_id in sorted(findings.unevaluable())
+            Unevaluable(_whole(task_id), app.reason(rule, task_id))
+            for task_id in sorted(app.tasks_with(Outcome.ERROR, rule))
         ),
     )
-
-
-def _exempted(findings: OpenFindings, now: float) -> Iterator[Exempted]:
-    if isinstance(findings.rule, TaskCountRule):
-        return
-    for task_id in sorted(findings.exempted()):
-        exemption = findings.rule.exemption_of(task_id, now)
-        if exemption is not None:
-            yield Exempted(_whole(task_id), exemption)
 
 
 def _whole(text: str) -> str:

@@ -45,7 +45,7 @@ def run_cases(rule: CompiledRule) -> Iterator[CaseResult]:
             yield CaseResult(case, Outcome.NOT_APPLICABLE)
             continue
         outcome, reason, _ = rule.evaluate(activation_of(variables))
-        is_exempt = rule.exemption_of(variables["task_id"], variables["now"].timestamp()) is not None
+        is_exempt = rule.rule.exemption_of(variables["task_id"], variables["now"].timestamp()) is not None
         yield CaseResult(case, Outcome.EXEMPT if outcome is Outcome.VIOLATION and is_exempt else outcome, reason)
 
 

@@ -1,7 +1,7 @@
 """Keeps one app's findings in step with its tasks."""
 
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from math import inf
 from typing import Any, Final
@@ -15,10 +15,9 @@ from exporter.core.push_auth import DEFAULTS, PushAuthSettings
 from exporter.core.task import Task
 from exporter.rules.evaluator import Evaluator, Scope, SharedEvaluations
 from exporter.rules.facts import PushKey
-from exporter.rules.findings import AnyRule, CountedFindings, FindingEvents, OpenFindings, PolicyReport
+from exporter.rules.findings import AnyRule, CountedFindings, FindingEvents, PolicyReport, RuleFindings
 from exporter.rules.rule import (
-    ERROR,
-    EXEMPT,
+    CODES,
     OUTCOMES,
     UNKNOWN,
     AppKey,
@@ -125,6 +124,7 @@ class AppPolicy:
         self._inventory = Inventory()
         self._rules = AppRules()
         self._evaluator = Evaluator((), None, common.evaluations)
+        self._places: dict[str, int] = {}  # of the outcomes of each rule, by its name
         self.counted = CountedFindings(key, common.events)
         self._evaluated: dict[str, _Evaluated] = {}
         self._is_concluded = False
@@ -153,6 +153,7 @@ class AppPolicy:
         rules_before = len(self._evaluator.rules)
         whole = whole or any(rule.is_stopped for rule in self._evaluator.rules)
         self._evaluator = Evaluator(rules.rules, json.encode(self._facts), self._common.evaluations)
+        self._places = {rule.rule.name: place for place, rule in enumerate(self._evaluator.rules)}
         places = self.counted.set_rules(self._evaluator.rules, rules.count, order=rules.rules)
         self._lay_out(places, rules_before=rules_before)
         if whole or not is_same:
@@ -232,23 +233,27 @@ class AppPolicy:
         self.report = PolicyReport(next(self._common.revisions), rules)
         return True
 
-    def findings(self, rules: Container[str] | None = None) -> Iterator[OpenFindings]:
+    def findings(self) -> Iterator[RuleFindings]:
         """Yield what each rule says, in their order, but those by which not all tasks have been evaluated.
 
-        `rules` are the names of the rules to include; None: all.
+        Read it before the event loop runs again: it follows the tasks.
         """
-        places = {rule.rule.name: place for place, rule in enumerate(self._evaluator.rules)}
-        for of_rule in self.counted.settled():
-            if rules is not None and of_rule.rule.rule.name not in rules:
-                continue
-            place = places.get(of_rule.rule.rule.name)
-            yield OpenFindings(
-                of_rule.rule,
-                of_rule.since,
-                exempted=partial(self._with_outcome, place, EXEMPT),
-                unevaluable=partial(self._with_outcome, place, ERROR),
-                outcome=partial(self._outcome, place),
-            )
+        return self.counted.settled()
+
+    def tasks_with(self, outcome: Outcome, rule: AnyRule) -> Iterator[str]:
+        """Yield the TaskIds for which a rule has an outcome; looks at all tasks."""
+        place = self._places.get(rule.rule.name)
+        if place is not None:
+            for task_id, evaluated in self._evaluated.items():
+                if evaluated.outcomes[place] == CODES[outcome]:
+                    yield task_id
+
+    def outcome(self, rule: AnyRule, task_id: str) -> Outcome | None:
+        """Return what has come of a rule for one task; None: it was not evaluated by it."""
+        place, evaluated = self._places.get(rule.rule.name), self._evaluated.get(task_id)
+        if place is None or evaluated is None or evaluated.outcomes[place] == UNKNOWN:
+            return None
+        return OUTCOMES[evaluated.outcomes[place]]
 
     def text(self, rule: AnyRule, task_id: str) -> str:
         """Return one line for people about a violation of a task, or (an empty TaskId) of the app as a whole."""
@@ -333,18 +338,6 @@ class AppPolicy:
             cdn_flag_conflicts=_none if shared is None else partial(shared.count_flag_conflicts, self.key),
             push_auth=self._common.push_auth,
         )
-
-    def _with_outcome(self, place: int | None, outcome: int) -> Iterator[str]:
-        if place is not None:
-            for task_id, evaluated in self._evaluated.items():
-                if evaluated.outcomes[place] == outcome:
-                    yield task_id
-
-    def _outcome(self, place: int | None, task_id: str) -> Outcome | None:
-        evaluated = self._evaluated.get(task_id)
-        if place is None or evaluated is None or evaluated.outcomes[place] == UNKNOWN:
-            return None
-        return OUTCOMES[evaluated.outcomes[place]]
 
 
 def _none(_task: Task) -> int:

@@ -116,7 +116,8 @@ class Evaluator:
         exempt = [
             place
             for place in self._with_exemptions
-            if outcomes[place] == VIOLATION and self.rules[place].exemption_of(subject.entry.task_id, subject.seconds)
+            if outcomes[place] == VIOLATION
+            and self.rules[place].rule.exemption_of(subject.entry.task_id, subject.seconds)
         ]
         if not exempt:
             return outcomes

@@ -22,7 +22,6 @@ from exporter.rules.rule import (
     VIOLATION,
     AppKey,
     CompiledRule,
-    Outcome,
     Severity,
     TaskCountRule,
 )
@@ -124,19 +123,6 @@ class SavedFindings(Struct, frozen=True):
 
     rule_version: tuple[str, ...]
     since: Mapping[str, float]  # by TaskId, in wall-clock seconds; an empty TaskId stands for the app as a whole
-
-
-class OpenFindings(Struct, frozen=True):
-    """What one rule says about one app now. Read it before the event loop runs again: it follows the tasks."""
-
-    rule: AnyRule
-    since: Mapping[str, float]
-    """The open violations by TaskId, in wall-clock seconds; an empty TaskId stands for the app as a whole."""
-    exempted: Callable[[], Iterator[str]]  # yields the TaskIds of violations that are exempt; looks at all tasks
-    unevaluable: Callable[[], Iterator[str]]
-    """Yields the TaskIds that the rule can't be evaluated for; looks at all tasks."""
-    outcome: Callable[[str], Outcome | None]
-    """Returns what has come of the rule for one task; None: it was not evaluated by it."""
 
 
 class RuleReport(Struct, frozen=True):

@@ -110,6 +110,13 @@ class Rule(Struct, frozen=True, kw_only=True):
         """What findings and counters belong to: while it is the same, they survive a reload."""
         return (self.name, self.severity, self.when, self.expect)
 
+    def exemption_of(self, task_id: str, now: float) -> Exemption | None:
+        """Return the first exemption that holds for a task at a time, given in seconds since 1970."""
+        for exemption in self.exempt:
+            if now < exemption.ends_at and any(fnmatchcase(task_id, pattern) for pattern in exemption.tasks):
+                return exemption
+        return None
+
 
 OUTCOMES: Final = tuple(Outcome)
 """By code."""
@@ -201,13 +208,6 @@ class CompiledRule(Struct, frozen=True):
             return _PASS if self.expect.evaluate(activation) else _VIOLATION
         except EvaluationError as error:
             return Verdict(Outcome.ERROR, str(error), isinstance(error, StoppedError))
-
-    def exemption_of(self, task_id: str, now: float) -> Exemption | None:
-        """Return the first exemption that holds for a task at a time, given in seconds since 1970."""
-        for exemption in self.rule.exempt:
-            if now < exemption.ends_at and any(fnmatchcase(task_id, pattern) for pattern in exemption.tasks):
-                return exemption
-        return None
 
     def text_for(self, activation: Activation) -> str:
         """Return one line about a task that violates the rule; the title where the rule has no message."""

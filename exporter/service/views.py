@@ -17,10 +17,11 @@ from exporter.core.clock import Clock
 from exporter.metrics.aggregates import AppReport
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.self_metrics import SelfMetrics
+from exporter.rules.app_engine import AppPolicy
 from exporter.rules.cel_language import STOPPED
 from exporter.rules.engine import PolicyEngine
-from exporter.rules.findings import AnyRule, OpenFindings, RuleReport
-from exporter.rules.rule import AppKey, Outcome, TaskCountRule
+from exporter.rules.findings import AnyRule, RuleFindings, RuleReport
+from exporter.rules.rule import AppKey, Outcome
 from exporter.rules.rule_set import RuleSet
 from exporter.service.app_publisher import TaskSeries
 from exporter.service.budget_leases import BudgetLeases
@@ -50,20 +51,15 @@ MOST_SAMPLES: Final = 360
 ALL_APPS: Final = ("", "")
 _UNKNOWN: Final = -1
 
-_KINDS: Final = {
-    Outcome.VIOLATION: FindingKind.VIOLATION,
-    Outcome.EXEMPT: FindingKind.EXEMPTED,
-    Outcome.ERROR: FindingKind.UNEVALUABLE,
+_OUTCOMES: Final = {
+    FindingKind.VIOLATION: Outcome.VIOLATION,
+    FindingKind.EXEMPTED: Outcome.EXEMPT,
+    FindingKind.UNEVALUABLE: Outcome.ERROR,
 }
-_COUNTS: Final[Mapping[FindingKind, Callable[[RuleReport], int]]] = {
-    FindingKind.VIOLATION: attrgetter("violations"),
-    FindingKind.EXEMPTED: attrgetter("exempted"),
-    FindingKind.UNEVALUABLE: attrgetter("unevaluable"),
-}
-_TASK_IDS: Final[Mapping[FindingKind, Callable[[OpenFindings], Collection[str]]]] = {
-    FindingKind.VIOLATION: lambda findings: findings.since.keys(),
-    FindingKind.EXEMPTED: lambda findings: list(findings.exempted()),
-    FindingKind.UNEVALUABLE: lambda findings: list(findings.unevaluable()),
+_COUNTS: Final[Mapping[Outcome, Callable[[RuleReport], int]]] = {
+    Outcome.VIOLATION: attrgetter("violations"),
+    Outcome.EXEMPT: attrgetter("exempted"),
+    Outcome.ERROR: attrgetter("unevaluable"),
 }
 
 
@@ -84,23 +80,27 @@ class PolicyView:
 
     def findings(self, kind: FindingKind, app: AppKey | None = None) -> Iterator[FindingsView]:
         """Yield the findings of one kind, in one group for each app and rule that has any; `app` None: of all apps."""
+        outcome = _OUTCOMES[kind]
         for status in self._statuses():
             key = (status.account, status.app_id)
             if app not in {None, key}:
                 continue
-            counts = {name: count for name, report in self._reports(key).items() if (count := _COUNTS[kind](report))}
-            for findings in self._policy.app(key).findings(counts):
-                rule, since = findings.rule.rule, findings.since if kind is FindingKind.VIOLATION else None
-                if count := counts[rule.name] if since is None else len(since):
+            policy, reports = self._policy.app(key), self._reports(key)
+            for findings in policy.findings():
+                rule, report = findings.rule.rule, reports.get(findings.rule.rule.name)
+                count = 0 if report is None else _COUNTS[outcome](report)
+                if count and outcome is Outcome.VIOLATION:
+                    count = len(findings.since)  # the report may be older
+                if count:
                     yield FindingsView(
                         *key,
                         rule=rule,
                         owner=rule.owner or status.owner,
                         data_available=status.data_available,
                         count=count,
-                        task_ids=partial(_TASK_IDS[kind], findings),
-                        since=since or {},
-                        detail=partial(self._detail, kind, key, findings.rule),
+                        task_ids=partial(_task_ids, outcome, policy, findings),
+                        since=findings.since if outcome is Outcome.VIOLATION else {},
+                        detail=partial(self._detail, outcome, policy, findings.rule),
                     )
 
     def violations(self, key: AppKey) -> int | None:
@@ -110,15 +110,15 @@ class PolicyView:
 
     def of_task(self, key: AppKey, task_id: str) -> Iterator[TaskFinding]:
         """Yield what has come of each rule for one task, in the order of the rules."""
-        for findings in self._policy.app(key).findings():
-            outcome = findings.outcome(task_id)
+        policy = self._policy.app(key)
+        for findings in policy.findings():
+            outcome = policy.outcome(findings.rule, task_id)
             if outcome is not None:
-                kind = _KINDS.get(outcome)
                 yield TaskFinding(
                     findings.rule.rule,
                     outcome,
                     since=findings.since.get(task_id),
-                    detail=FindingDetail() if kind is None else self._detail(kind, key, findings.rule, task_id),
+                    detail=self._detail(outcome, policy, findings.rule, task_id),
                 )
 
     def rules(self) -> Iterator[RuleView]:
@@ -147,28 +147,33 @@ class PolicyView:
         report = self._policy.app(key).report
         return {} if report is None else {rule.rule: rule for rule in report.rules}
 
-    def _detail(self, kind: FindingKind, key: AppKey, rule: AnyRule, task_id: str) -> FindingDetail:
-        if kind is FindingKind.UNEVALUABLE:
-            return FindingDetail(reason=self._policy.app(key).reason(rule, task_id))
-        exemption = None
-        if kind is FindingKind.EXEMPTED and not isinstance(rule, TaskCountRule):
-            exemption = rule.exemption_of(task_id, self._clock.now())
-        return FindingDetail(
-            message=self._policy.app(key).text(rule, task_id), exemption=None if exemption is None else exemption.name
-        )
+    def _detail(self, outcome: Outcome, policy: AppPolicy, rule: AnyRule, task_id: str) -> FindingDetail:
+        match outcome:
+            case Outcome.ERROR:
+                return FindingDetail(reason=policy.reason(rule, task_id))
+            case Outcome.EXEMPT:
+                exemption = rule.rule.exemption_of(task_id, self._clock.now())
+                return FindingDetail(policy.text(rule, task_id), None if exemption is None else exemption.name)
+            case Outcome.VIOLATION:
+                return FindingDetail(policy.text(rule, task_id))
+        return FindingDetail()
 
     def _reasons(self, keys: Iterable[AppKey], name: str) -> Sequence[str]:
         """Return different reasons why a rule can't be evaluated, of the first tasks that it can't be."""
         reasons: dict[str, None] = {}
         looked_at = 0
-        for key in keys:
-            for findings in self._policy.app(key).findings({name}):
-                for task_id in islice(findings.unevaluable(), LOOKED_AT_FOR_REASONS // 3):
-                    reasons[self._policy.app(key).reason(findings.rule, task_id)] = None
+        for policy in map(self._policy.app, keys):
+            for rule in (findings.rule for findings in policy.findings() if findings.rule.rule.name == name):
+                for task_id in islice(policy.tasks_with(Outcome.ERROR, rule), LOOKED_AT_FOR_REASONS // 3):
+                    reasons[policy.reason(rule, task_id)] = None
                     looked_at += 1
             if len(reasons) >= MOST_REASONS or looked_at >= LOOKED_AT_FOR_REASONS:
                 break
         return tuple(islice(reasons, MOST_REASONS))
+
+
+def _task_ids(outcome: Outcome, policy: AppPolicy, findings: RuleFindings) -> Collection[str]:
+    return findings.since.keys() if outcome is Outcome.VIOLATION else list(policy.tasks_with(outcome, findings.rule))
 
 
 def _totals(reports: Collection[RuleReport]) -> TotalsDocument:

@@ -73,9 +73,9 @@ def test_an_exemption_without_end_holds_for_good() -> None:
     ended = Exemption(name="ended", tasks=("*",), until=date(2000, 1, 1))
     for_good = Exemption(name="for-good", tasks=("a", "b?"))
     compiled = compile_rule(rule(exempt=(ended, for_good)))
-    assert compiled.exemption_of("b1", 1e12) is for_good
-    assert compiled.exemption_of("b", 1e12) is None
-    assert compiled.exemption_of("B1", 1e12) is None
+    assert compiled.rule.exemption_of("b1", 1e12) is for_good
+    assert compiled.rule.exemption_of("b", 1e12) is None
+    assert compiled.rule.exemption_of("B1", 1e12) is None
 
 
 def test_people_read_the_message_or_the_title() -> None:

@@ -10,7 +10,7 @@ from exporter.core.push_auth import HostSetting, PushAuthSettings
 from exporter.core.task import Output
 from exporter.rules.engine import AT_ONCE
 from exporter.rules.findings import Resolution, SavedFindings
-from exporter.rules.rule import CompiledRule, Exemption, Rule, Severity, TaskCountRule, compile_rule
+from exporter.rules.rule import CompiledRule, Exemption, Outcome, Rule, Severity, TaskCountRule, compile_rule
 from exporter.rules.rule_files import default_rules
 from exporter.rules.rule_set import AppRules
 from tests.support.policy_world import LIVE, NOON, OTHER, PolicyWorld, rule
@@ -294,7 +294,8 @@ def test_exemptions_come_and_go_with_a_reload() -> None:
     report = world.report("mixed")
     assert (report.violations, report.exempted, report.resolved) == (1, 1, 1)
     assert [each[2:] for each in world.told.resolves] == [("a", NOON, Resolution.EXEMPTED)]
-    assert [list(each.exempted()) for each in world.policy.app(LIVE).findings()] == [["a"]]
+    live = world.policy.app(LIVE)
+    assert [list(live.tasks_with(Outcome.EXEMPT, each.rule)) for each in live.findings()] == [["a"]]
     world.apply(MIXED)
     report = world.report("mixed")
     assert (report.violations, report.exempted, report.opened) == (2, 0, 1)
@@ -415,7 +416,7 @@ def test_texts_and_reasons_are_made_when_asked_for() -> None:
     assert world.policy.app(LIVE).text(mixed.rule, "a") == "a is single"
     assert world.policy.app(LIVE).text(mixed.rule, "gone") == "Title of mixed"
     assert world.policy.app(OTHER).text(mixed.rule, "a") == "Title of mixed"
-    assert sorted(short.unevaluable()) == ["a", "b", "c"]
+    assert sorted(world.policy.app(LIVE).tasks_with(Outcome.ERROR, short.rule)) == ["a", "b", "c"]
     assert "idle_timeout_seconds" in world.policy.app(LIVE).reason(short.rule, "a")
     assert world.policy.app(LIVE).reason(mixed.rule, "a") == world.policy.app(OTHER).reason(mixed.rule, "a") == ""
 

@@ -152,12 +152,13 @@ class Story:
                 assert each.unevaluable == len(found[each.rule, Outcome.ERROR])
                 assert _tasks(each) == len(inventory)
                 assert each.examples == tuple(sorted(violating, key=_hash)[: len(each.examples)])
-            for findings in self.world.policy.app(app).findings():
+            policy = self.world.policy.app(app)
+            for findings in policy.findings():
                 name = findings.rule.rule.name
                 if name != "expect-tasks":
                     assert findings.since.keys() == found[name, Outcome.VIOLATION]
-                    assert set(findings.exempted()) == found[name, Outcome.EXEMPT]
-                    assert set(findings.unevaluable()) == found[name, Outcome.ERROR]
+                    assert set(policy.tasks_with(Outcome.EXEMPT, findings.rule)) == found[name, Outcome.EXEMPT]
+                    assert set(policy.tasks_with(Outcome.ERROR, findings.rule)) == found[name, Outcome.ERROR]
                 oldest = min(findings.since.values(), default=None)
                 assert next(each for each in report.rules if each.rule == name).oldest_violation == oldest
 
@@ -188,7 +189,7 @@ def from_nothing(story: Story, app: AppKey) -> Found:
             shared_outputs=lambda task: sum(holders[digest] > 1 for digest in task.stream_digests),
         )
         evaluated = each.evaluate(subject.activation(each.uses)).outcome
-        is_exempt = evaluated is Outcome.VIOLATION and each.exemption_of(subject.entry.task_id, now) is not None
+        is_exempt = evaluated is Outcome.VIOLATION and each.rule.exemption_of(subject.entry.task_id, now) is not None
         return Outcome.EXEMPT if is_exempt else evaluated
 
     found: dict[tuple[str, Outcome], set[str]] = {}

@@ -63,7 +63,7 @@ def _state(directory: Path) -> dict[str, tuple[int, bytes]]:
 
 
 def test_a_new_file_is_never_without_its_mark(tmp_path: Path) -> None:
-    """Whoever opens it meanwhile, or finds it after a crash, takes it for a database of this program."""
+    """At every step of its creation the file is recognised as a database of this program."""
     path = tmp_path / "rtcmpu.db"
     with closing(sqlite3.connect(path)) as connection:
         for statement in database_module._NEW_FILE:

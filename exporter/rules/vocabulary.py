@@ -28,7 +28,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 class VideoFacts(Struct, frozen=True, kw_only=True):
-    """`task.video`: always present, may be empty; not used by audio-only tasks."""
+    """`task.video`: always present. Derived fields are absent where they can't be computed."""
 
     codec: Annotated[str | None, _about("VideoCodec.")] = None
     profile: Annotated[str | None, _about("The profile of EnhancedParam: `baseline`, `main`, `high` or other.")] = None
@@ -38,24 +38,22 @@ class VideoFacts(Struct, frozen=True, kw_only=True):
     gop: Annotated[int | None, _about("VideoGop, frames in a group of pictures.")] = None
     width: Annotated[int | None, _about("VideoWidth, pixels.")] = None
     height: Annotated[int | None, _about("VideoHeight, pixels.")] = None
-    pixels: Annotated[int | None, _about("Derived: width x height; absent unless both are at least 0.")] = None
+    pixels: Annotated[int | None, _about("Derived: width x height.")] = None
     resolution: Annotated[
         str | None,
         _about(
             "Derived: `1080p`, `720p`, `480p`, `360p` by the exact length of the short side, `portrait_1080p` and so on"
-            " if height > width, else `other`; absent unless both are numbers."
+            " if height > width, else `other`."
         ),
     ] = None
-    aspect: Annotated[
-        float | None, _about("Derived: width / height; absent unless height is above 0 and width at least 0.")
-    ] = None
+    aspect: Annotated[float | None, _about("Derived: width / height.")] = None
     gop_seconds: Annotated[
         float | None,
-        _about("Derived: gop / framerate, seconds; absent unless framerate is above 0 and gop at least 0."),
+        _about("Derived: gop / framerate, seconds."),
     ] = None
     bits_per_pixel: Annotated[
         float | None,
-        _about("Derived: bits per pixel of a frame; absent unless bitrate, size and framerate are above 0."),
+        _about("Derived: bits per pixel of a frame."),
     ] = None
 
 

@@ -16,12 +16,21 @@ from exporter.metrics.family import Declaration, Label
 from exporter.rules.rule import Rule
 from exporter.rules.vocabulary import ExpectFacts, Fact, FactType, Variables, facts_of, walk
 
+_MOST_VALUES: Final = 20
+"""Of which the table of labels names each."""
 _BRIEF: Final = {
     DURATION_WORDS.words: "duration",
     "a whole number": "integer",
     "a number": "number",
     "a list of numbers, each greater than the one before": "ascending numbers",
     "a text": "text",
+    "printable ASCII without spaces": "text",
+    "true or false": "boolean",
+    "the name of a file": "file",
+    "a host name without scheme and path": "host",
+    "an address with http:// or https:// and a host": "URL",
+    "http:// or https:// and a host, without path, user and password": "URL of a host",
+    "http:// or https:// and a host, without path": "URL of a host",
 }
 
 
@@ -128,7 +137,8 @@ def labels_table(declarations: Iterable[Declaration]) -> str:
     rows = []
     for label in sorted(users, key=lambda label: label.name):
         where = f" of {code(users[label])}" if label.name in ambiguous and len(users[label]) == 1 else ""
-        rows.append((f"`{label.name}`{where}", code(label.values) if label.values else "any", label.meaning))
+        values = label.values if len(label.values) <= _MOST_VALUES else (*label.values[:3], "…")
+        rows.append((f"`{label.name}`{where}", code(values) if values else "any", label.meaning))
     return table(("label", "values", "means"), rows)
 
 

@@ -1,18 +1,11 @@
-"""The client: one request for each call, signed by the vendor's V3, and what its answer says about clock and key.
-
-The query that is signed must be sent byte for byte: it is quoted once, by `canonical_query`.
-"""
+"""The client: one signed request for each call, and what its answer says about clock and credentials."""
 
 import asyncio
-import hashlib
-import hmac
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Protocol
-from urllib.parse import quote
 
 import aiohttp
 import msgspec
@@ -21,59 +14,10 @@ from exporter.aliyun import errors as failures
 from exporter.aliyun.credentials import Credentials, CredentialsSource
 from exporter.aliyun.errors import ApiError, parse_http_date
 from exporter.aliyun.response import ListPage, read_page
+from exporter.aliyun.signing import canonical_query, signed_headers
 from exporter.aliyun.transport import LARGE_BODY_BYTES, HttpAnswer, Transport, parse_endpoint
 from exporter.core.clock import Clock
 from exporter.core.collection_state import State
-
-ALGORITHM: Final = "ACS3-HMAC-SHA256"
-METHOD: Final = "POST"
-PATH: Final = "/"
-EMPTY_BODY_SHA256: Final = hashlib.sha256(b"").hexdigest()
-
-
-def canonical_query(parameters: Mapping[str, str]) -> str:
-    """Return the parameters as a query string: sorted by key, quoted as RFC 3986 has it."""
-    return "&".join(f"{_quoted(key)}={_quoted(parameters[key])}" for key in sorted(parameters))
-
-
-def signed_headers(
-    *, action: str, version: str, host: str, query: str, credentials: Credentials, timestamp: float, nonce: str
-) -> dict[str, str]:
-    """Return the headers of a signed request with an empty body, and the signature as `Authorization`.
-
-    The host has a port that is not the scheme's own; the timestamp is within 15 minutes of the service's; the nonce
-    was never used before, not even for an attempt that failed.
-    """
-    headers = {
-        "accept": "application/json",
-        "host": host,
-        "x-acs-action": action,
-        "x-acs-content-sha256": EMPTY_BODY_SHA256,
-        "x-acs-date": datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "x-acs-signature-nonce": nonce,
-        "x-acs-version": version,
-    }
-    if credentials.security_token is not None:
-        headers["x-acs-accesskey-id"] = credentials.access_key_id
-        headers["x-acs-security-token"] = credentials.security_token.reveal()
-    secret = credentials.access_key_secret.reveal()
-    return {**headers, "Authorization": authorization(headers, query, credentials.access_key_id, secret)}
-
-
-def authorization(headers: Mapping[str, str], query: str, access_key_id: str, access_key_secret: str) -> str:
-    """Return the value of `Authorization` that signs all of `headers`, whose names are lower case."""
-    names = ";".join(sorted(headers))
-    lines = "".join(f"{name}:{headers[name].strip()}\n" for name in sorted(headers))
-    canonical_request = f"{METHOD}\n{PATH}\n{query}\n{lines}\n{names}\n{headers['x-acs-content-sha256']}"
-    string_to_sign = f"{ALGORITHM}\n{hashlib.sha256(canonical_request.encode()).hexdigest()}"
-    signature = hmac.new(access_key_secret.encode(), string_to_sign.encode(), hashlib.sha256).hexdigest()
-    return f"{ALGORITHM} Credential={access_key_id},SignedHeaders={names},Signature={signature}"
-
-
-def _quoted(text: str) -> str:
-    """Quote all but letters, digits and `-_.~`."""
-    return quote(text, safe="~")
-
 
 ACTION: Final = "ListRtcMPUTaskDetail"
 VERSION: Final = "2016-11-01"

@@ -13,11 +13,11 @@ from email.utils import formatdate
 import pytest
 from aiohttp import web
 
-from exporter.aliyun.client import authorization
 from exporter.aliyun.credentials import Credentials
 from exporter.aliyun.errors import ApiError
 from exporter.aliyun.parse_task import Interner, read_row
 from exporter.aliyun.response import ListPage, read_page
+from exporter.aliyun.signing import authorization
 from exporter.aliyun.transport import LARGE_BODY_BYTES, MAX_BODY_BYTES
 from exporter.core.clock import SystemClock
 from exporter.core.collection_state import State

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from Tea.request import TeaRequest
 
-from exporter.aliyun.client import EMPTY_BODY_SHA256, authorization, canonical_query, signed_headers
 from exporter.aliyun.credentials import Credentials
+from exporter.aliyun.signing import EMPTY_BODY_SHA256, authorization, canonical_query, signed_headers
 from exporter.core.secret import Secret
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

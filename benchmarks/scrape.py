@@ -24,9 +24,8 @@ from exporter import __version__
 from exporter.config.model import Buckets
 from exporter.core.clock import SystemClock
 from exporter.metrics.aggregates import Aggregates, AppReport
-from exporter.metrics.exposition import Body, Exposition, families
+from exporter.metrics.exposition import Body, Exposition, Format, families
 from exporter.metrics.family import Family, Label
-from exporter.metrics.negotiation import Format
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.service.process import run
 from exporter.web import http_server

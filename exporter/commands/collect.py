@@ -19,9 +19,8 @@ from exporter.config.model import Config
 from exporter.core.clock import SystemClock
 from exporter.core.task import MIXED, SINGLE, Task
 from exporter.metrics.aggregates import AppReport
-from exporter.metrics.exposition import Exposition, families
+from exporter.metrics.exposition import Exposition, Format, families
 from exporter.metrics.labels import mix_mode
-from exporter.metrics.negotiation import negotiate
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.rule_loader import ConfigurationSource
 from exporter.rules.rule_set import RuleSet
@@ -100,7 +99,7 @@ async def _collect(source: ConfigurationSource, output: Output, metrics: SelfMet
     if output == "prometheus":
         exposition.publish()
         exposition.publish_own()
-        for chunk in exposition.body(negotiate("text/plain"), gzip=False).chunks:
+        for chunk in exposition.body(Format.TEXT, gzip=False).chunks:
             sys.stdout.write(chunk.decode())
     elif output == "json":
         collected = {

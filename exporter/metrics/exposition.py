@@ -9,6 +9,7 @@ import asyncio
 import struct
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from enum import Enum
 from itertools import chain, repeat
 from typing import Final, Generic, TypeAlias
 
@@ -18,7 +19,6 @@ from msgspec import Struct
 from exporter.core.threads import Worker
 from exporter.metrics.app_families import APP_FAMILIES, CHANGE_FAMILIES, POLICY_FAMILIES, AppFamily
 from exporter.metrics.family import END_OF_OPENMETRICS, Declaration, Family, Report, Sections, headers, sections
-from exporter.metrics.negotiation import Format
 from exporter.metrics.per_task_families import per_task_families
 from exporter.metrics.self_metrics import EXPORTER_FAMILIES, RULE_FAMILIES, SelfMetrics
 from exporter.metrics.task_families import TASK_FAMILIES
@@ -99,6 +99,25 @@ Key: TypeAlias = tuple[str, ...]
 
 METRICS_PATH: Final = "/metrics"
 TASKS_PATH: Final = "/metrics/tasks"  # of series about single tasks
+
+
+class Format(Enum):
+    """A format of the exposition; the value is its Content-Type."""
+
+    OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    OPENMETRICS_0_0_1 = "application/openmetrics-text; version=0.0.1; charset=utf-8"
+    """The name that older Prometheus servers know the same format by."""
+    TEXT = "text/plain; version=0.0.4; charset=utf-8"
+
+    @property
+    def content_type(self) -> str:
+        """The header's value."""
+        return self.value
+
+    @property
+    def is_openmetrics(self) -> bool:
+        """Whether it is either of the names of OpenMetrics."""
+        return self is not Format.TEXT
 
 
 class Body(Struct, frozen=True):

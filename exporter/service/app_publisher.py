@@ -19,8 +19,7 @@ from exporter.core.push_auth import DEFAULTS, PushAuthSettings
 from exporter.core.task import signed_times
 from exporter.core.threads import Worker
 from exporter.metrics.aggregates import Aggregates, AppReport
-from exporter.metrics.exposition import TASKS_PATH, Body, Exposition
-from exporter.metrics.negotiation import Format
+from exporter.metrics.exposition import TASKS_PATH, Body, Exposition, Format
 from exporter.metrics.per_task_families import ListedTask, StableSubset, per_task_families
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.engine import PolicyEngine

@@ -15,7 +15,6 @@ from exporter.collector.past import HistoryError
 from exporter.config.mistakes import UsageError
 from exporter.core.clock import Clock
 from exporter.metrics.exposition import TASKS_PATH, Body
-from exporter.metrics.negotiation import negotiate, wants_gzip
 from exporter.web.addresses import NO_PREFIX, KnownHosts, UrlPrefix, checked_origin
 from exporter.web.api.api_routes import api_routes
 from exporter.web.http_server import DEFAULT_LIMITS, Limits
@@ -28,9 +27,11 @@ from exporter.web.responses import (
     error_answer,
     is_api,
     listed_header,
+    negotiate,
     path_template,
     stream,
     text_answer,
+    wants_gzip,
     wants_page,
 )
 from exporter.web.view import View

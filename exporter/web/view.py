@@ -9,8 +9,7 @@ from msgspec import Struct
 from exporter.collector.inventory import Entry
 from exporter.collector.past import Past
 from exporter.collector.status import Status, SweepReport
-from exporter.metrics.exposition import Body
-from exporter.metrics.negotiation import Format
+from exporter.metrics.exposition import Body, Format
 from exporter.rules.facts import PushKey
 from exporter.rules.rule import Outcome, Rule
 from exporter.web.responses import TIMES, about

@@ -20,9 +20,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from exporter.core.task import Configuration
 from exporter.metrics import exposition as exposition_module
 from exporter.metrics.aggregates import AppReport
-from exporter.metrics.exposition import Assembly, Body, Exposition, Piece, families
+from exporter.metrics.exposition import Assembly, Body, Exposition, Format, Piece, families
 from exporter.metrics.family import Family, Label, Sample
-from exporter.metrics.negotiation import Format
 from exporter.metrics.per_task_families import per_task_families
 from exporter.metrics.self_metrics import SelfMetrics
 from tests.metrics.builders import FULL_TASK, STATUS, aggregates_of, configuration, configurations, encoding, push

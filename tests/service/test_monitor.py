@@ -13,7 +13,7 @@ from exporter.config.capacity import forecast
 from exporter.config.credential_kinds import AccessKey
 from exporter.config.model import App, Buckets, Collection, Config, Metrics, PerTask, Quota
 from exporter.core.secret import Secret
-from exporter.metrics.negotiation import Format
+from exporter.metrics.exposition import Format
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.rule_set import RuleSet
 from exporter.service.app_publisher import TaskSeries

@@ -10,8 +10,8 @@ import pytest
 from exporter.collector.inventory import Change, Entry, Inventory
 from exporter.config.model import PerTask
 from exporter.core.task import Configuration, Task
+from exporter.metrics.exposition import Format
 from exporter.metrics.family import sections
-from exporter.metrics.negotiation import Format
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.service.app_publisher import TaskSeries
 from tests.metrics.builders import configuration

@@ -12,8 +12,7 @@ from exporter.config.model import Account, App, Collection, Config
 from exporter.core.clock import Clock, SystemClock
 from exporter.core.secret import Secret
 from exporter.metrics.aggregates import AppReport
-from exporter.metrics.exposition import Body, Exposition, families
-from exporter.metrics.negotiation import Format
+from exporter.metrics.exposition import Body, Exposition, Format, families
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.service.monitor import Monitor
 from exporter.simulator import simulated_server as server

@@ -12,8 +12,7 @@ from exporter.collector.past import History, PastViolation, RecordedChange
 from exporter.collector.status import Status, Sweep, SweepReport
 from exporter.core.collection_state import State
 from exporter.core.task import Audio, Configuration, Encoding, Output, Pane, Sei, Source, Task, Video
-from exporter.metrics.exposition import Body
-from exporter.metrics.negotiation import Format
+from exporter.metrics.exposition import Body, Format
 from exporter.rules.facts import PushKey
 from exporter.rules.rule import Rule, Severity
 from exporter.web.application import application

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
-from exporter.metrics.negotiation import Format
+from exporter.metrics.exposition import Format
 from exporter.web.application import Scrapes, application
 from exporter.web.http_server import Limits
 from tests.support.virtual_time import SetClock

@@ -12,8 +12,7 @@ from aiohttp import hdrs, web
 from msgspec.structs import replace
 
 from exporter.core.clock import Clock
-from exporter.metrics.exposition import declarations
-from exporter.metrics.negotiation import Format
+from exporter.metrics.exposition import Format, declarations
 from exporter.web.api.api_routes import ENDPOINTS
 from exporter.web.api.apps_api import search
 from exporter.web.api.openapi import PREFIX as API_PREFIX

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST
 
-from exporter.metrics.negotiation import Format, negotiate, wants_gzip
+from exporter.metrics.exposition import Format
+from exporter.web.responses import negotiate, wants_gzip
 
 PROMETHEUS_2 = (
     "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from exporter import __version__
 from exporter.collector.rate_limiter import Limiter
-from exporter.config.credential_kinds import AccessKey
-from exporter.config.model import Account, App
+from exporter.config.model import AccessKey, Account, App
 from exporter.core.clock import SystemClock
 from exporter.core.secret import Secret
 from exporter.metrics.self_metrics import SelfMetrics

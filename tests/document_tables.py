@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from exporter.config.capacity import STANDARD_QUOTA, USABLE_SHARE, GroupLoad, pace_of, sweep_requests_of
-from exporter.config.durations import format_duration
 from exporter.config.model import DEFAULT_REQUESTS_PER_SECOND, Collection, Config, Metrics
+from exporter.config.value_types import format_duration
 from exporter.metrics.app_families import APP_FAMILIES, CHANGE_FAMILIES, POLICY_FAMILIES
 from exporter.metrics.exposition import declarations
 from exporter.metrics.per_task_families import per_task_families

@@ -16,7 +16,7 @@ import structlog
 from msgspec import Struct
 
 from exporter.aliyun.errors import ApiError
-from exporter.config import credential_kinds as kinds
+from exporter.config import model
 from exporter.core.clock import Clock
 from exporter.core.collection_state import State
 from exporter.core.regular_file import file_signature
@@ -274,7 +274,7 @@ _KEY_VARIABLES: Final = (
 
 
 def key_source(
-    kind: kinds.Credentials,
+    kind: model.Credentials,
     *,
     proxy: str | None = None,
     ca_file: Path | None = None,
@@ -285,10 +285,10 @@ def key_source(
     The official library is imported when it is first needed: it costs half a second and 70 MiB, and a fixed key,
     also one in the environment, needs nothing of it.
     """
-    if isinstance(kind, kinds.AccessKey):
+    if isinstance(kind, model.AccessKey):
         files = _secret_files(kind.access_key_secret, kind.security_token)
         return KeySource(fetch=lambda: _fixed_key(kind), files=files, is_constant=not files)
-    if isinstance(kind, kinds.DefaultChain) and any(environment.get(name) for name in _KEY_VARIABLES[:2]):
+    if isinstance(kind, model.DefaultChain) and any(environment.get(name) for name in _KEY_VARIABLES[:2]):
         return KeySource(fetch=lambda: _key_of(environment), is_constant=True)
 
     @cache
@@ -302,16 +302,16 @@ def key_source(
     )
 
 
-def _files_of(kind: kinds.Credentials, environment: Mapping[str, str]) -> tuple[Path, ...]:
+def _files_of(kind: model.Credentials, environment: Mapping[str, str]) -> tuple[Path, ...]:
     """Return the files whose change may bring another key; an OIDC token is read when a role is assumed."""
     home = Path(environment.get("HOME") or "~").expanduser()
     profiles = home / ".aliyun" / "config.json"
     match kind:
-        case kinds.RamRoleArn():
+        case model.RamRoleArn():
             return _secret_files(kind.access_key_secret, kind.security_token)
-        case kinds.Profile():
+        case model.Profile():
             return (profiles,)
-        case kinds.DefaultChain():
+        case model.DefaultChain():
             named = environment.get("ALIBABA_CLOUD_CREDENTIALS_FILE")
             return profiles, Path(named) if named else home / ".alibabacloud" / "credentials.ini"
         case _:
@@ -328,7 +328,7 @@ def _key_of(environment: Mapping[str, str]) -> Credentials:
     return checked_key("environment", *values, names=_KEY_VARIABLES)
 
 
-def _fixed_key(key: kinds.AccessKey) -> Credentials:
+def _fixed_key(key: model.AccessKey) -> Credentials:
     secret = _read(key.access_key_secret, "access_key_secret")
     token = _read(key.security_token, "security_token") if key.security_token else None
     return checked_key("access_key", key.access_key_id, secret, token)

@@ -37,7 +37,7 @@ from Tea.response import TeaResponse
 from exporter.aliyun.credentials import Credentials, checked_key
 from exporter.aliyun.errors import ApiError
 from exporter.aliyun.transport import DEFAULT_PORTS, Proxy, proxy_for, trusting
-from exporter.config import credential_kinds as kinds
+from exporter.config import model
 from exporter.config.mistakes import UsageError
 from exporter.core.collection_state import State
 from exporter.core.secret import Secret
@@ -190,7 +190,7 @@ class _Source(NamedTuple):
 class OfficialSources:
     """Fetches keys of a kind that needs the official library; `proxy` is for token services reached by https."""
 
-    def __init__(self, kind: kinds.Credentials, *, proxy: str | None, ca_file: Path | None) -> None:
+    def __init__(self, kind: model.Credentials, *, proxy: str | None, ca_file: Path | None) -> None:
         for name in ("credentials", "alibabacloud-tea"):
             logging.getLogger(name).disabled = True
         self._sources = _sources(kind)
@@ -223,19 +223,19 @@ class OfficialSources:
         raise ApiError(State.AUTH_ERROR, f"no credentials found; tried {', '.join(failures)}")
 
 
-def _sources(kind: kinds.Credentials) -> tuple[_Source, ...]:
+def _sources(kind: model.Credentials) -> tuple[_Source, ...]:
     match kind:
-        case kinds.EcsRamRole(role_name=role_name):
+        case model.EcsRamRole(role_name=role_name):
             return (_Source("ecs_ram_role", "ECS RAM role", lambda: _ecs(role_name)),)
-        case kinds.RamRoleArn():
+        case model.RamRoleArn():
             role = providers.RamRoleArnCredentialsProvider
             return (_Source("ram_role_arn", "RAM role ARN", lambda: role(**_settings(kind))),)
-        case kinds.OidcRoleArn():
+        case model.OidcRoleArn():
             oidc = providers.OIDCRoleArnCredentialsProvider
             return (_Source("oidc_role_arn", "OIDC role ARN", lambda: oidc(**_settings(kind))),)
-        case kinds.Profile(profile=profile):
+        case model.Profile(profile=profile):
             return (_Source("profile", "CLI profile", lambda: _CliProfile(profile_name=profile)),)
-        case kinds.CredentialsUri(uri=uri):
+        case model.CredentialsUri(uri=uri):
             return (_Source("credentials_uri", "credentials URI", lambda: _uri(uri)),)
         case _:
             return _default_chain()
@@ -308,10 +308,10 @@ def _ecs(role_name: str | None) -> Any:
     return providers.EcsRamRoleCredentialsProvider(role_name=role_name, async_update_enabled=False)
 
 
-def _settings(kind: kinds.RamRoleArn | kinds.OidcRoleArn) -> dict[str, Any]:
+def _settings(kind: model.RamRoleArn | model.OidcRoleArn) -> dict[str, Any]:
     """Return what is configured under the library's names; secrets in files are read now."""
     settings = {name: getattr(kind, name) for name in type(kind).model_fields if name != "type"}
-    if isinstance(kind, kinds.OidcRoleArn):
+    if isinstance(kind, model.OidcRoleArn):
         settings["oidc_token_file_path"] = str(settings.pop("oidc_token_file"))
     return {name: value.reveal() if isinstance(value, Secret) else value for name, value in settings.items()}
 

@@ -14,9 +14,9 @@ from exporter.collector.requests import AppRequests
 from exporter.commands import ExitCode
 from exporter.commands.console import NOTHING_TO_READ, console, counted, log_errors_only, printable, warn
 from exporter.config.capacity import Forecast, forecast, series_of_app
-from exporter.config.durations import format_duration
 from exporter.config.mistakes import ConfigError, Mistake
 from exporter.config.model import ALLOWED_REQUESTS_PER_SECOND, Config
+from exporter.config.value_types import format_duration
 from exporter.core.clock import SystemClock
 from exporter.core.collection_state import Component, State
 from exporter.core.regular_file import SeenFiles

@@ -11,8 +11,7 @@ from typing import Final
 from exporter import __version__
 from exporter.commands import ExitCode
 from exporter.commands.simulate import started
-from exporter.config.credential_kinds import AccessKey
-from exporter.config.model import Account, App, Collection, Config, Quota
+from exporter.config.model import AccessKey, Account, App, Collection, Config, Quota
 from exporter.config.policy_model import Expect, Policy, PushAuth, Range
 from exporter.core import log
 from exporter.core.clock import SystemClock

@@ -15,7 +15,6 @@ import click
 from click.core import augment_usage_errors
 from click.shell_completion import BashComplete, CompletionItem
 
-from exporter.config.durations import parse_duration
 from exporter.config.mistakes import UsageError
 
 if TYPE_CHECKING:
@@ -109,6 +108,8 @@ def rate(value: Any) -> float:
 
 def moment(value: str | float) -> float:
     """Return the Unix time of a time with its zone, or of a duration before now."""
+    from exporter.config.value_types import parse_duration
+
     if isinstance(value, float):
         return value
     with suppress(ValueError):

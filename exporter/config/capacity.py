@@ -8,8 +8,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from exporter.config.credential_kinds import AccessKey
-from exporter.config.model import LEAST_STALE_AFTER_SWEEPS, Account, App, Buckets, Collection, Config
+from exporter.config.model import LEAST_STALE_AFTER_SWEEPS, AccessKey, Account, App, Buckets, Collection, Config
 
 _NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 

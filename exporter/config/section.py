@@ -20,8 +20,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from exporter.config.durations import format_duration
-from exporter.config.value_types import DURATION_WORDS, NONE, Choices, Expected, Matches, OrNone
+from exporter.config.value_types import DURATION_WORDS, NONE, Choices, Expected, Matches, OrNone, format_duration
 from exporter.core.secret import Secret, SecretFile
 
 FILE_SUFFIX: Final = "_file"

@@ -11,7 +11,6 @@ from typing import Annotated, Any, Final
 from msgspec import Struct, structs
 from pydantic import BaseModel, BeforeValidator, Field, create_model
 
-from exporter.config.durations import parse_duration
 from exporter.config.files import SourceText
 from exporter.config.mistakes import Mistakes, Position
 from exporter.config.policy_model import PROFILES, RuleName, SeverityName
@@ -30,6 +29,7 @@ from exporter.config.value_types import (
     Switch,
     Url,
     Whole,
+    parse_duration,
 )
 from exporter.config.yaml_nodes import Node, compose
 from exporter.rules.cel_language import CompileMistake

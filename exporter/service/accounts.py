@@ -20,8 +20,7 @@ from exporter.aliyun.transport import open_session
 from exporter.collector.rate_limiter import Limiter
 from exporter.collector.requests import AccountRequests
 from exporter.config.capacity import limiter_groups, limiter_marks
-from exporter.config.credential_kinds import Credentials
-from exporter.config.model import Account, Config
+from exporter.config.model import Account, Config, Credentials
 from exporter.core.clock import Clock
 from exporter.metrics.self_metrics import AccountMetrics, SelfMetrics
 

@@ -23,7 +23,7 @@ from exporter.aliyun.credentials import (
     key_source,
 )
 from exporter.aliyun.errors import ApiError
-from exporter.config.credential_kinds import AccessKey, DefaultChain
+from exporter.config.model import AccessKey, DefaultChain
 from exporter.core.collection_state import State
 from exporter.core.secret import Secret, SecretFile
 from tests.support.virtual_time import SetClock
@@ -439,7 +439,7 @@ def test_fixed_keys_do_not_import_the_official_library() -> None:
 import sys
 import exporter.aliyun.client
 from exporter.aliyun.credentials import key_source
-from exporter.config.credential_kinds import AccessKey, DefaultChain
+from exporter.config.model import AccessKey, DefaultChain
 from exporter.core.secret import Secret
 key_source(AccessKey(access_key_id="id", access_key_secret=Secret("s"))).fetch()
 key = {"ALIBABA_CLOUD_ACCESS_KEY_ID": "id", "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "s"}

@@ -20,7 +20,7 @@ from Tea.core import TeaCore
 from exporter.aliyun.credentials import key_source
 from exporter.aliyun.errors import ApiError
 from exporter.aliyun.sdk_credentials import OfficialSources, Trust, _proxy_of
-from exporter.config import credential_kinds as kinds
+from exporter.config import model
 from exporter.core.collection_state import State
 from exporter.core.secret import Secret
 from tests.support.http import Handler, serving_in_a_thread
@@ -124,7 +124,7 @@ def authority(tmp_path: Path) -> tuple[Path, ssl.SSLContext]:
     return path, context
 
 
-def assert_is_key(kind: kinds.Credentials, *, ca_file: Path | None = None, expires_at: float = EXPIRES_AT) -> None:
+def assert_is_key(kind: model.Credentials, *, ca_file: Path | None = None, expires_at: float = EXPIRES_AT) -> None:
     """Fetch a key and compare it with the one that the stand-ins hand out."""
     key = OfficialSources(kind, proxy=None, ca_file=ca_file).fetch()
     assert key.access_key_id == "STS.id"
@@ -133,7 +133,7 @@ def assert_is_key(kind: kinds.Credentials, *, ca_file: Path | None = None, expir
     assert key.expires_at == expires_at
 
 
-def failure_of(kind: kinds.Credentials) -> str:
+def failure_of(kind: model.Credentials) -> str:
     """Return the sentence about credentials that can't be had."""
     with pytest.raises(ApiError) as caught:
         OfficialSources(kind, proxy=None, ca_file=None).fetch()
@@ -143,21 +143,21 @@ def failure_of(kind: kinds.Credentials) -> str:
     return str(caught.value)
 
 
-def ram_role(sts_endpoint: str) -> kinds.RamRoleArn:
+def ram_role(sts_endpoint: str) -> model.RamRoleArn:
     """Return a role that is assumed with a key."""
-    return kinds.RamRoleArn(
+    return model.RamRoleArn(
         access_key_id="id", access_key_secret=Secret("s"), role_arn="acs:ram::1:role/r", sts_endpoint=sts_endpoint
     )
 
 
 def test_ecs_role(tokens: TokenService) -> None:
     """The ECS role's key comes from the metadata service, by its token, and no thread is left behind."""
-    assert_is_key(kinds.EcsRamRole())
+    assert_is_key(model.EcsRamRole())
     assert [(method, path) for method, path, _ in tokens.requests][:2] == [
         ("PUT", "/latest/api/token"),
         ("GET", "/latest/meta-data/ram/security-credentials/"),
     ]
-    assert_is_key(kinds.EcsRamRole(role_name="another"))
+    assert_is_key(model.EcsRamRole(role_name="another"))
     assert tokens.requests[-1][1].endswith("/security-credentials/another")
     assert not [thread for thread in threading.enumerate() if "APScheduler" in thread.name]
 
@@ -178,7 +178,7 @@ def test_oidc_role_arn(authority: tuple[Path, ssl.SSLContext], tmp_path: Path) -
     ca_file, tls = authority
     token_file = tmp_path / "token"
     with serving(TokenService(), tls) as sts:
-        kind = kinds.OidcRoleArn(
+        kind = model.OidcRoleArn(
             role_arn="acs:ram::1:role/r",
             oidc_provider_arn="acs:ram::1:oidc-provider/p",
             oidc_token_file=token_file,
@@ -197,14 +197,14 @@ def test_credentials_uri(tokens: TokenService, path: str) -> None:
     """A credentials URI is asked once for the key, also for one of a quarter of an hour, which has its expiry."""
     expires_at = int(time.time()) + 890
     tokens.key["Expiration"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(expires_at))
-    assert_is_key(kinds.CredentialsUri(uri=f"http://{tokens.address}{path}"), expires_at=expires_at)
+    assert_is_key(model.CredentialsUri(uri=f"http://{tokens.address}{path}"), expires_at=expires_at)
     assert [asked for _, asked, _ in tokens.requests] == ["/key"]
 
 
 def test_credentials_uri_without_port(environment: SetEnvironment, tokens: TokenService) -> None:
     """A URI needs no port, though the library can't do without."""
     environment(HTTP_PROXY=f"http://{tokens.address}")
-    assert_is_key(kinds.CredentialsUri(uri="http://credentials.invalid/key"))
+    assert_is_key(model.CredentialsUri(uri="http://credentials.invalid/key"))
 
 
 def write_profile(home: Path, **profile: str) -> None:
@@ -217,20 +217,20 @@ def write_profile(home: Path, **profile: str) -> None:
 def test_cli_profile(tokens: TokenService, tmp_path: Path) -> None:
     """A profile's key is read again at each fetch; one that gets tokens knows their expiry and starts no thread."""
     del tokens
-    fetch = OfficialSources(kinds.Profile(), proxy=None, ca_file=None).fetch
+    fetch = OfficialSources(model.Profile(), proxy=None, ca_file=None).fetch
     for key in ("first", "second"):
         write_profile(tmp_path, mode="AK", access_key_id=key, access_key_secret="s")
         assert fetch().access_key_id == key
     write_profile(tmp_path, mode="EcsRamRole", ram_role_name="r")
-    assert_is_key(kinds.Profile(profile="p"))
+    assert_is_key(model.Profile(profile="p"))
     assert not [thread for thread in threading.enumerate() if "APScheduler" in thread.name]
-    assert "unable to get profile with 'q'" in failure_of(kinds.Profile(profile="q"))
+    assert "unable to get profile with 'q'" in failure_of(model.Profile(profile="q"))
 
 
 def test_default_chain_says_what_was_tried(tokens: TokenService) -> None:
     """Where nothing is set up, the sentence names each source with its reason."""
     tokens.status = 404
-    sentence = failure_of(kinds.DefaultChain())
+    sentence = failure_of(model.DefaultChain())
     for source in ("environment (", "CLI profile (", "credentials file (", "ECS RAM role (status 404)"):
         assert source in sentence
 
@@ -271,9 +271,9 @@ def test_default_chain_asks_the_first_source_that_is_set_up(
         path.write_text(content)
     environment(ALIBABA_CLOUD_CREDENTIALS_URI=f"http://{tokens.address}/key", **variables)
     if " " in outcome:
-        assert outcome in failure_of(kinds.DefaultChain())
+        assert outcome in failure_of(model.DefaultChain())
     else:
-        assert OfficialSources(kinds.DefaultChain(), proxy=None, ca_file=None).fetch().source == outcome
+        assert OfficialSources(model.DefaultChain(), proxy=None, ca_file=None).fetch().source == outcome
 
 
 def test_a_named_ecs_role_that_fails_is_not_replaced(environment: SetEnvironment, tokens: TokenService) -> None:
@@ -281,9 +281,9 @@ def test_a_named_ecs_role_that_fails_is_not_replaced(environment: SetEnvironment
     tokens.status = 503
     variables = {"ALIBABA_CLOUD_CREDENTIALS_URI": f"http://{tokens.address}/key"}
     environment(**variables)
-    assert "credentials URI (status 503" in failure_of(kinds.DefaultChain())
+    assert "credentials URI (status 503" in failure_of(model.DefaultChain())
     environment(**variables, ALIBABA_CLOUD_ECS_METADATA="role")
-    assert "credentials URI" not in failure_of(kinds.DefaultChain())
+    assert "credentials URI" not in failure_of(model.DefaultChain())
 
 
 def test_credentials_file_with_the_ecs_role(tokens: TokenService, tmp_path: Path) -> None:
@@ -292,7 +292,7 @@ def test_credentials_file_with_the_ecs_role(tokens: TokenService, tmp_path: Path
     ini = tmp_path / ".alibabacloud"
     ini.mkdir()
     (ini / "credentials.ini").write_text("[default]\ntype = ecs_ram_role\nrole_name = r\n")
-    assert_is_key(kinds.DefaultChain())
+    assert_is_key(model.DefaultChain())
     assert not [thread for thread in threading.enumerate() if "APScheduler" in thread.name]
 
 
@@ -303,7 +303,7 @@ def test_default_chain_stays_with_its_source_until_it_starts_over(
     environment(
         ALIBABA_CLOUD_CREDENTIALS_URI=f"http://{tokens.address}/key", ALIBABA_CLOUD_ECS_METADATA_DISABLED="true"
     )
-    sources = key_source(kinds.DefaultChain(), environment={})
+    sources = key_source(model.DefaultChain(), environment={})
     sources.fetch()
     write_profile(tmp_path, mode="AK", access_key_id="first", access_key_secret="s")
     assert sources.fetch().source == "credentials_uri"
@@ -343,7 +343,7 @@ def test_a_profile_assumes_its_role_through_the_accounts_proxy(
     tokens.status = 502
     environment(HTTPS_PROXY="http://127.0.0.1:9")
     write_profile(tmp_path, mode="RamRoleArn", access_key_id="id", access_key_secret="s", ram_role_arn="r")
-    sources = OfficialSources(kinds.Profile(), proxy=f"http://user:hunter2@{tokens.address}", ca_file=None)
+    sources = OfficialSources(model.Profile(), proxy=f"http://user:hunter2@{tokens.address}", ca_file=None)
     with pytest.raises(ApiError, match=f"the proxy {tokens.address} cannot be reached or refuses") as caught:
         sources.fetch()
     assert "hunter2" not in str(caught.value)
@@ -354,8 +354,8 @@ def test_a_profile_assumes_its_role_through_the_accounts_proxy(
 def test_an_incomplete_answer_is_an_error(tokens: TokenService, missing: str) -> None:
     """An answer without a whole key is never used as one."""
     del tokens.key[missing]
-    assert "ECS RAM role" in failure_of(kinds.EcsRamRole(role_name="r"))
-    assert "credentials URI" in failure_of(kinds.CredentialsUri(uri=f"http://{tokens.address}/k"))
+    assert "ECS RAM role" in failure_of(model.EcsRamRole(role_name="r"))
+    assert "credentials URI" in failure_of(model.CredentialsUri(uri=f"http://{tokens.address}/k"))
 
 
 def test_the_library_writes_nothing(
@@ -366,10 +366,10 @@ def test_the_library_writes_nothing(
     """What a token service answers is neither printed nor logged by the library."""
     tokens.status = 403
     caplog.set_level(logging.DEBUG)
-    assert "status 403 NoPermission" in failure_of(kinds.CredentialsUri(uri=f"http://{tokens.address}/k"))
+    assert "status 403 NoPermission" in failure_of(model.CredentialsUri(uri=f"http://{tokens.address}/k"))
     assert "very-secret" not in "".join(capfd.readouterr()) + caplog.text
 
 
 def test_an_unreachable_source_is_named() -> None:
     """A source that refuses connections is distinguished from one that answers."""
-    assert "credentials URI (cannot be reached)" in failure_of(kinds.CredentialsUri(uri="http://127.0.0.1:9/k"))
+    assert "credentials URI (cannot be reached)" in failure_of(model.CredentialsUri(uri="http://127.0.0.1:9/k"))

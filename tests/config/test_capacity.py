@@ -8,8 +8,17 @@ from hypothesis import strategies as st
 
 from exporter.collector.reading import FIRST_OVERLAP, window_after
 from exporter.config.capacity import GroupLoad, assumed_tasks, forecast, limiter_groups, pace_of, pages_of
-from exporter.config.credential_kinds import AccessKey, Credentials, DefaultChain, EcsRamRole
-from exporter.config.model import Account, App, Collection, Config, Quota
+from exporter.config.model import (
+    AccessKey,
+    Account,
+    App,
+    Collection,
+    Config,
+    Credentials,
+    DefaultChain,
+    EcsRamRole,
+    Quota,
+)
 from exporter.core.secret import Secret
 
 

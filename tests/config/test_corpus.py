@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from exporter.config.credential_kinds import AccessKey, CredentialsUri
 from exporter.config.loader import load
 from exporter.config.mistakes import ConfigError
-from exporter.config.model import Account, App, Config, redacted
+from exporter.config.model import AccessKey, Account, App, Config, CredentialsUri, redacted
 from exporter.core.secret import Secret
 from tests.support.configurations import read_yaml
 

@@ -8,19 +8,25 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.config.credential_kinds import (
+from exporter.config.files import MOST_BYTES
+from exporter.config.loader import LoadedConfig, from_flags, load
+from exporter.config.mistakes import MOST_MISTAKES, ConfigError, Position
+from exporter.config.model import (
     AccessKey,
+    Account,
+    App,
+    Buckets,
+    Collection,
+    Config,
     CredentialsUri,
     DefaultChain,
     EcsRamRole,
     OidcRoleArn,
     Profile,
+    Quota,
     RamRoleArn,
+    Storage,
 )
-from exporter.config.files import MOST_BYTES
-from exporter.config.loader import LoadedConfig, from_flags, load
-from exporter.config.mistakes import MOST_MISTAKES, ConfigError, Position
-from exporter.config.model import Account, App, Buckets, Collection, Config, Quota, Storage
 from exporter.config.policy_model import Expect, Policy, Range, RuleSwitch
 from exporter.core.push_auth import HostSetting, PushAuthSettings
 from exporter.core.secret import Secret, SecretFile

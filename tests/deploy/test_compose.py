@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from exporter import __version__
-from exporter.config.credential_kinds import AccessKey
+from exporter.config.model import AccessKey
 from exporter.rules.rule_loader import ConfigurationSource
 from exporter.simulator.simulation import ACCOUNTS
 from exporter.storage.database import sqlite_path

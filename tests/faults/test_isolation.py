@@ -20,8 +20,17 @@ from aiohttp import web
 
 from exporter.aliyun.sdk_credentials import OfficialSources
 from exporter.collector.collector import Collector
-from exporter.config.credential_kinds import AccessKey, CredentialsUri, EcsRamRole, OidcRoleArn, Profile, RamRoleArn
-from exporter.config.model import Account, Collection, Config
+from exporter.config.model import (
+    AccessKey,
+    Account,
+    Collection,
+    Config,
+    CredentialsUri,
+    EcsRamRole,
+    OidcRoleArn,
+    Profile,
+    RamRoleArn,
+)
 from exporter.core.clock import SystemClock
 from exporter.core.secret import Secret, SecretFile
 from exporter.metrics.exposition import Exposition

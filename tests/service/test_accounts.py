@@ -19,8 +19,7 @@ from exporter.collector.rate_limiter import Priority
 from exporter.collector.reading import Window
 from exporter.commands import ExitCode
 from exporter.commands.check_config import check_config
-from exporter.config.credential_kinds import AccessKey, CredentialsUri, DefaultChain
-from exporter.config.model import Account, App, Config
+from exporter.config.model import AccessKey, Account, App, Config, CredentialsUri, DefaultChain
 from exporter.core.clock import SystemClock
 from exporter.core.secret import Secret, SecretFile
 from exporter.core.threads import Worker

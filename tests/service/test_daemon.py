@@ -17,9 +17,8 @@ import pytest
 import structlog
 
 from exporter.collector.past import HistoryFilter, SavedApp
-from exporter.config.credential_kinds import EcsRamRole
 from exporter.config.mistakes import ConfigError, Mistake, Position
-from exporter.config.model import Config, Metrics, PerTask, Storage
+from exporter.config.model import Config, EcsRamRole, Metrics, PerTask, Storage
 from exporter.core.secret import Secret
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.self_metrics import SelfMetrics

@@ -13,8 +13,7 @@ from exporter.aliyun.response import ListPage
 from exporter.collector.rate_limiter import Limiter, Priority
 from exporter.collector.reading import Window
 from exporter.collector.requests import AccountRequests
-from exporter.config.credential_kinds import AccessKey, DefaultChain
-from exporter.config.model import Account
+from exporter.config.model import AccessKey, Account, DefaultChain
 from exporter.core.secret import Secret
 from exporter.service.accounts import LimiterPool
 from tests.support.moving_list import Told

@@ -10,8 +10,7 @@ import pytest
 import structlog
 
 from exporter.config.capacity import forecast
-from exporter.config.credential_kinds import AccessKey
-from exporter.config.model import App, Buckets, Collection, Config, Metrics, PerTask, Quota
+from exporter.config.model import AccessKey, App, Buckets, Collection, Config, Metrics, PerTask, Quota
 from exporter.core.secret import Secret
 from exporter.metrics.exposition import Format
 from exporter.metrics.self_metrics import SelfMetrics

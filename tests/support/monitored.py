@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-from exporter.config.credential_kinds import AccessKey
-from exporter.config.model import Account, App, Collection, Config
+from exporter.config.model import AccessKey, Account, App, Collection, Config
 from exporter.core.clock import Clock, SystemClock
 from exporter.core.secret import Secret
 from exporter.metrics.aggregates import AppReport

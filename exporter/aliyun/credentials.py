@@ -148,12 +148,14 @@ class CredentialsSource:
     def refused(self, credentials: Credentials) -> bool:
         """Drop a key that the service refused, choose its source again, and return whether the next `get` may differ.
 
-        It does not where the key was fetched a moment ago.
+        It does not where the key was fetched a moment ago and its files have not changed since.
         """
         if credentials != self._held:
             return True
-        if self._source.is_constant or self._pausing():
+        if self._source.is_constant:
             return False
+        if self._pausing():
+            return self._renewal is not None or self._signatures() != self._seen
         self._held = None
         self._source.start_over()
         return True
@@ -204,7 +206,9 @@ class CredentialsSource:
             self._renewal = None
 
     async def _fetched(self) -> Credentials | ApiError:
-        """Wait for the fetching thread, a new one only where none is left over from before."""
+        """Wait for the fetching thread, a new one only where none is left over from before; a constant needs none."""
+        if self._source.is_constant:
+            return _outcome_of(self._source.fetch)
         if self._thread is None:
             self._seen = self._signatures()
             self._thread = asyncio.ensure_future(self._worker.run(_outcome_of, self._source.fetch))
@@ -212,6 +216,8 @@ class CredentialsSource:
             async with asyncio.timeout(FETCH_DEADLINE_SECONDS):
                 outcome = await asyncio.shield(self._thread)
         except TimeoutError:
+            if self._thread.done():  # in time, though the event loop was held so long that the deadline came too
+                return self._thread.result()
             return ApiError(
                 State.AUTH_ERROR,
                 f"no credentials within {FETCH_DEADLINE_SECONDS:.0f} s: check that their source can be reached",

@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -251,6 +252,25 @@ async def test_a_source_that_hangs_is_left_to_its_thread(
     assert service.fetches == 1
 
 
+@pytest.mark.parametrize("is_constant", [True, False])
+async def test_an_event_loop_that_was_held_does_not_make_a_key_late(
+    service: TokenService, monkeypatch: pytest.MonkeyPatch, is_constant: bool
+) -> None:
+    """A key that was there in time is used, even if the loop sees it only after the deadline; a constant has none."""
+    monkeypatch.setattr("exporter.aliyun.credentials.FETCH_DEADLINE_SECONDS", 0.05)
+
+    def fetch() -> Credentials:
+        time.sleep(0.02)
+        return service.fetch()
+
+    async with source_of(service, key=KeySource(fetch=fetch, is_constant=is_constant)) as source:
+        asked = asyncio.create_task(source.get())
+        for _ in range(10):  # until it fetches
+            await asyncio.sleep(0)
+        time.sleep(0.2)  # noqa: ASYNC251 - it holds the loop
+        assert (await asked).access_key_id == "id-1"
+
+
 async def test_a_caller_that_gives_up_disturbs_nobody(service: TokenService, release: threading.Event) -> None:
     """A cancelled caller does not cancel the fetch that others wait for."""
     async with source_of(service, hanging(service, release)) as source:
@@ -332,6 +352,23 @@ async def test_the_request_after_a_change_is_signed_with_the_new_secret(service:
         assert (await source.get()).access_key_secret == Secret("third")
         path.write_text("fourth")
         assert (await source.get()).access_key_secret == Secret("fourth")
+
+
+async def test_a_refusal_of_a_key_whose_file_has_changed_is_tried_again(service: TokenService, tmp_path: Path) -> None:
+    """Also a moment after the last fetch: a refused key is worth another attempt once its file has another one."""
+    path = tmp_path / "secret"
+    path.write_text("first")
+    key = key_source(AccessKey(access_key_id="id", access_key_secret=SecretFile(path)))
+    async with source_of(service, key=key) as source:
+        first = await source.get()
+        assert not source.refused(first)
+        path.write_text("second")
+        assert source.refused(first)
+        reading = asyncio.create_task(source.get())
+        await asyncio.sleep(0)
+        assert source.refused(first)
+        assert (await reading).access_key_secret == Secret("second")
+        assert not source.refused(await source.get())
 
 
 async def test_a_file_that_hangs_delays_no_request_for_long(

@@ -1,18 +1,16 @@
 """From a file, and the files of apps that it names, to a checked configuration."""
 
 import ssl
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final
 
-from msgspec import Struct
 from msgspec.structs import replace
 from pydantic import TypeAdapter, ValidationError
 
 from exporter.config.capacity import limiter_groups
 from exporter.config.files import Files, is_file
-from exporter.config.mistakes import Mistake, Mistakes, Position
+from exporter.config.mistakes import Mistakes, Position
 from exporter.config.model import (
     DEFAULT_ENDPOINT,
     NOT_SHARED,
@@ -32,50 +30,24 @@ from exporter.config.yaml_nodes import Mapping as MappingNode
 from exporter.core.regular_file import database_refusal
 
 
-class LoadedConfig(Struct, frozen=True):
-    """A configuration and where it came from."""
+def read_config(path: Path, files: Files, environ: Mapping[str, str]) -> tuple[Node | None, Config | None]:
+    """Return the tree of a configuration, the apps of files of their own in it, and what it means.
 
-    config: Config
-    files: tuple[Path, ...]  # every file that was read, the main one first
-    globs: tuple[str, ...]  # the names and patterns of the files beside the main one, as they are looked for
-    sha256: str  # over the contents of all files in order: another one when any has changed, come or gone
-    warnings: tuple[Mistake, ...] = ()  # what is probably not meant: patterns that match no file
-    places: Mapping[tuple[str, str], Position] = MappingProxyType({})  # of each app's id, by account and app
-
-
-Also = Callable[[Node, Config | None, Files], None]
-"""Reads what else a configuration names: its nodes, what they mean (None: they have mistakes), the files."""
-
-
-def load(path: Path, environ: Mapping[str, str], also: Also | None = None) -> LoadedConfig:
-    """Return the configuration of a file; raises ConfigError with every mistake of every file.
-
-    `also` reads what else the configuration names, so that all mistakes are reported together.
+    Every mistake is noted in `files`; None: there is no tree, or what it means has mistakes.
     """
-    files = Files(path.parent, environ)
     node = files.node(path)
-    config = None
-    if node is not None:
-        node = _with_app_files(node, files)
-        _check_names(node, files.mistakes)
-        config = validate(node, Config, files.mistakes, directory=path.parent, environ=environ)
-        if config is not None:
-            _check(config, node, files.mistakes)
-        if also is not None:
-            also(node, config, files)
-    files.mistakes.raise_if_any()
-    assert config is not None  # noqa: S101 - without mistakes there is one
-    return LoadedConfig(
-        config=config,
-        files=tuple(files.contents),
-        globs=tuple(files.globs),
-        sha256=files.sha256,
-        warnings=tuple(files.warnings),
-        places=dict(_places(config, node)),
-    )
+    if node is None:
+        return None, None
+    node = _with_app_files(node, files)
+    _check_names(node, files.mistakes)
+    config: Config | None = validate(node, Config, files.mistakes, directory=path.parent, environ=environ)
+    if config is not None:
+        _check(config, node, files.mistakes)
+    return node, config
 
 
-def _places(config: Config, root: Node | None) -> Iterator[tuple[tuple[str, str], Position]]:
+def places_of(config: Config, root: Node | None) -> Iterator[tuple[tuple[str, str], Position]]:
+    """Yield account and AppId of each app with the place of its id."""
     for account, account_node in zip(config.accounts, items_at(root, "accounts"), strict=True):
         for app, node in zip(account.apps, items_at(account_node, "apps"), strict=True):
             yield (account.name, app.id), place_of(node, "id")

@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from glob import glob
 from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
-from msgspec.structs import asdict
+from msgspec import Struct
 
-from exporter.config import loader
 from exporter.config.files import MOST_BYTES, Files, digest_of, is_file
-from exporter.config.mistakes import Mistakes
+from exporter.config.loader import paths_of, places_of, read_config
+from exporter.config.mistakes import Mistake, Mistakes, Position
 from exporter.config.model import Config, redacted
 from exporter.config.policy_model import Expect
 from exporter.config.section import keys_of
@@ -21,33 +22,46 @@ from exporter.config.yaml_nodes import Mapping as MappingNode
 from exporter.config.yaml_nodes import Node
 from exporter.core.regular_file import file_signature, read_regular
 from exporter.rules.facts import LONGEST_LIST
-from exporter.rules.rule import CompiledRule, compile_rule
+from exporter.rules.rule import AppKey, CompiledRule, compile_rule
 from exporter.rules.rule_files import PlacedRule, check_names, compile_rules, default_rules, profile_rules, read_rules
 from exporter.rules.rule_set import RuleSet, expectation_rules, rule_name, rule_set, too_long_list
 
 
-class LoadedRules(loader.LoadedConfig, frozen=True, kw_only=True):
+class LoadedRules(Struct, frozen=True, kw_only=True):
     """A configuration, the rules that it puts in force, and where all of it came from."""
 
+    config: Config
     rule_set: RuleSet
+    files: tuple[Path, ...]  # every file that was read, the main one first
+    globs: tuple[str, ...]  # the names and patterns of the files beside the main one, as they are looked for
+    sha256: str  # over the contents of all files in order: another one when any has changed, come or gone
+    warnings: tuple[Mistake, ...] = ()  # what is probably not meant: patterns that match no file
+    places: Mapping[AppKey, Position] = MappingProxyType({})  # of each app's id
 
 
 def load(path: Path, environ: Mapping[str, str]) -> LoadedRules:
     """Return the configuration in a file, with its rules; raises ConfigError with every mistake of every file."""
-    file_rules: list[CompiledRule] = []
-
-    def read(root: Node, config: Config | None, files: Files) -> None:
-        """Read what a configuration says and names about rules; note what is wrong with it."""
+    files = Files(path.parent, environ)
+    root, config = read_config(path, files, environ)
+    file_rules: Sequence[CompiledRule] = ()
+    if root is not None:
+        paths = paths_of(find(root, ["policy", "rule_files"]), "rules", files)
+        file_rules, names = _read_rule_files(paths, files)
         if config is not None:
             _check_expectations(root, config, files.mistakes)
-        paths = loader.paths_of(find(root, ["policy", "rule_files"]), "rules", files)
-        compiled, names = _read_rule_files(paths, files)
-        file_rules.extend(compiled)
-        if names is not None and config is not None:
-            _check_switches(root, names, files.mistakes)
-
-    loaded = loader.load(path, environ, also=read)
-    return LoadedRules(**asdict(loaded), rule_set=rule_set_of(loaded.config, file_rules))
+            if names is not None:
+                _check_switches(root, names, files.mistakes)
+    files.mistakes.raise_if_any()
+    assert config is not None  # noqa: S101 - without mistakes there is one
+    return LoadedRules(
+        config=config,
+        rule_set=rule_set_of(config, file_rules),
+        files=tuple(files.contents),
+        globs=tuple(files.globs),
+        sha256=files.sha256,
+        warnings=tuple(files.warnings),
+        places=dict(places_of(config, root)),
+    )
 
 
 def load_rules(paths: Sequence[Path]) -> tuple[CompiledRule, ...]:

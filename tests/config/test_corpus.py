@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from exporter.config.loader import load
 from exporter.config.mistakes import ConfigError
 from exporter.config.model import AccessKey, Account, App, Config, CredentialsUri, redacted
 from exporter.core.secret import Secret
+from exporter.rules.rule_loader import load
 from tests.support.configurations import read_yaml
 
 HERE = Path(__file__).parent

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.config.files import MOST_BYTES
-from exporter.config.loader import LoadedConfig, from_flags, load
+from exporter.config.loader import from_flags
 from exporter.config.mistakes import MOST_MISTAKES, ConfigError, Position
 from exporter.config.model import (
     AccessKey,
@@ -30,6 +30,7 @@ from exporter.config.model import (
 from exporter.config.policy_model import Expect, Policy, Range, RuleSwitch
 from exporter.core.push_auth import HostSetting, PushAuthSettings
 from exporter.core.secret import Secret, SecretFile
+from exporter.rules.rule_loader import LoadedRules, load
 from tests.support.configurations import mistakes_if_refused
 from tests.support.generated import examples
 
@@ -43,7 +44,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "rtcmpu.yml"
 
 
-def load_text(file: Path, text: str, environ: dict[str, str] | None = None) -> LoadedConfig:
+def load_text(file: Path, text: str, environ: dict[str, str] | None = None) -> LoadedRules:
     """Load a text as the main file."""
     file.write_text(text, encoding="utf-8")
     return load(file, environ or {})
@@ -160,7 +161,8 @@ def test_stale_after_follows_the_sweep_interval(file: Path) -> None:
 
 def test_a_key_without_a_value_counts_as_left_out(file: Path) -> None:
     """Empty values of keys that have a default give the default."""
-    text = MINIMAL + "    credentials:\n    proxy: ~\ncollection:\nmetrics: {buckets: null}\npolicy: {rules: {a: }}\n"
+    sections = "collection:\nmetrics: {buckets: null}\npolicy: {rules: {gop-too-long: }}\n"
+    text = f"{MINIMAL}    credentials:\n    proxy: ~\n{sections}"
     assert load_text(file, text).config == load(GOOD / "minimal.yml", {}).config
 
 
@@ -186,7 +188,8 @@ def test_all_files_are_reported_with_one_digest(file: Path) -> None:
 def test_a_pattern_that_matches_nothing_is_a_warning(file: Path) -> None:
     """Files may come later, so it is no mistake; but a misspelt pattern must not go unnoticed."""
     text = MINIMAL + "    app_files: [apps/*.yml]\npolicy: {rule_files: ['rules/[ab].yml']}\n"
-    (warning,) = load_text(file, text).warnings
+    warning, about_rules = load_text(file, text).warnings
+    assert "/rules/[ab].yml', expected rules in at least one" in str(about_rules)
     assert (
         str(warning)
         == f"{file}:4:17: no file matches '{file.parent}/apps/*.yml', expected a list of apps in at least one"
@@ -194,7 +197,7 @@ def test_a_pattern_that_matches_nothing_is_a_warning(file: Path) -> None:
     (file.parent / "apps").mkdir()
     (file.parent / "apps" / "a.yml").write_text("- id: a\n", encoding="utf-8")
     found = load(file, {})
-    assert found.warnings == ()
+    assert found.warnings == (about_rules,)
     assert found.places["a", "a"] == Position(1, str(file.parent / "apps" / "a.yml"), 1, 7)
     assert found.places["a", "live"] == Position(0, str(file), 3, 17)
 

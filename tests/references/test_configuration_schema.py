@@ -7,8 +7,8 @@ import jsonschema
 import pytest
 import yaml
 
-from exporter.config.loader import load
 from exporter.config.mistakes import ConfigError
+from exporter.rules.rule_loader import load
 from tests.references.configuration_schema import Schema, apps_schema, json_schema, rules_schema
 from tests.support.configurations import read_yaml
 

@@ -6,12 +6,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.config.loader import load
 from exporter.config.model import App
 from exporter.config.policy_model import Expect, Range
 from exporter.rules.cel_language import Activation, activation_of, matches_glob
 from exporter.rules.facts import LONGEST_LIST, facts_of_case
 from exporter.rules.rule import Outcome, Severity, compile_rule
+from exporter.rules.rule_loader import load
 from exporter.rules.rule_set import AppRules, expectation_rules, expected_of, too_long_list
 from exporter.rules.subject import app_facts
 from tests.support.configurations import read_yaml

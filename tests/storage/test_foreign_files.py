@@ -12,9 +12,9 @@ from sqlalchemy.exc import DatabaseError
 from structlog.testing import capture_logs
 
 from exporter.cli import main
-from exporter.config.loader import load
 from exporter.config.mistakes import ConfigError
 from exporter.core.regular_file import database_refusal
+from exporter.rules.rule_loader import load
 from exporter.storage import database as database_module
 from exporter.storage.database import Database
 from exporter.storage.tables import RefusedError

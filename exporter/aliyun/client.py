@@ -111,7 +111,6 @@ class Client:
         await self.close()
 
     async def _request(self, parameters: Mapping[str, str], *, may_be_unknown: bool = False) -> ListPage:
-        """Make one attempt and report it."""
         with self._in_use():
             credentials = await self._credentials.get()
             started = self._clock.monotonic()

@@ -62,8 +62,7 @@ def proxy_for(
 def is_exempt(host: str, port: int, no_proxy: str) -> bool:
     """Whether NO_PROXY keeps requests to a host from the proxy.
 
-    It lists names, which stand for what is below them too, `*.name` for that alone, addresses, networks as
-    `10.0.0.0/8`, each perhaps with a port, and `*` for everything.
+    It lists names with what is below them, `*.name`, addresses, networks, each perhaps with a port, and `*`.
     """
     host = host.lower().rstrip(".")
     return any(

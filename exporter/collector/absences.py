@@ -356,7 +356,6 @@ class Absences:
             self._absent, self._cut_perhaps = set(), set()
 
     def _is_gone(self, task_id: str) -> list[Change]:
-        """Remove a task that is in doubt."""
         self._lost += 1
         doubt = self._doubts.pop(task_id, None)
         self._found_unlisted.discard(task_id)
@@ -403,7 +402,6 @@ class Absences:
         return gone
 
     async def _look_up(self, task_id: str) -> Found:
-        """Look one task up."""
         answer = await self._requests.look_up(task_id)
         try:
             tasks = [self._rows.read(row) for row in answer.page.rows]

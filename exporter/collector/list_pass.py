@@ -289,7 +289,6 @@ class ListPass:
         self.planned = 0
 
     def _cap(self, rows: int) -> None:
-        """Continue with pages of the size that the service returns."""
         plan = Plan.overlapping(rows) if self.reading.overlapped else Plan(rows, 0)
         self.reading.largest_page = rows
         self.gathered.overlap = plan.overlap

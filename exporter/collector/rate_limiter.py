@@ -361,7 +361,6 @@ class Limiter:
             heir.give_back()
 
     def _undo_turn(self) -> None:
-        """Undo a turn that was given: nothing was sent."""
         self._pace.give_back()
         self.give_back()
 

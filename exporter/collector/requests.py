@@ -185,7 +185,6 @@ class AppRequests:
         return await self._send(Priority.LOOKUP, task_id)
 
     async def _send(self, priority: Priority, wanted: Window | str) -> WindowAnswer:
-        """Send a request for a window or a task."""
         return await self._account.send(self._app_id, self._attempt(wanted), priority)
 
     def _attempt(self, wanted: Window | str) -> Callable[[], Awaitable[ListPage]]:

@@ -203,7 +203,6 @@ class Schedule:
 
 
 def _interval_seconds(collector: Collector, kind: Kind) -> float:
-    """Return how far the turns of a kind are apart."""
     status = collector.status
     interval_seconds = status.interval_seconds if kind is Kind.UPDATE else status.sweep_interval_seconds
     return min(interval_seconds, LONGEST_INTERVAL_SECONDS)

@@ -88,7 +88,6 @@ def _destinations(configuration: Configuration, task: Task) -> object:
 
 
 def _words(*parts: object) -> str | None:
-    """Join what is set."""
     return " ".join(str(part) for part in parts if part not in {None, ""}) or None
 
 

@@ -364,7 +364,6 @@ def _suite(app: AppFindings, fail_on: Severity | None) -> ET.Element:
 
 
 def _totals(elements: Iterable[ET.Element]) -> dict[str, str]:
-    """Count the test cases in suites or in a list of cases."""
     cases = [case for element in elements for case in element.iter("testcase")]
     found = {"failures": "failure", "errors": "error", "skipped": "skipped"}
     return {

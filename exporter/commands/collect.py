@@ -74,7 +74,6 @@ async def _sweep_all(monitor: Monitor) -> None:
 
 
 async def _swept(app: AppPublisher, supervisor: Supervisor) -> int:
-    """Sweep an app; return how many tasks it has."""
     await supervisor.attempt(app.collector, Kind.SWEEP)
     return len(app.collector.inventory)
 

@@ -163,7 +163,6 @@ def _end(exemption: Exemption, now: float) -> str:
 
 
 def _as_json(rule_set: RuleSet, policy: Policy, now: float) -> str:
-    """Return the document; ASCII, so that no terminal acts upon what it contains."""
     document = {
         "on": [
             {

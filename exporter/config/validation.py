@@ -304,7 +304,6 @@ def _is_key(text: str) -> bool:
 
 
 def _shown(node: Scalar) -> str:
-    """Return what is written in the file, as one short line."""
     if not node.text:
         return "is empty"
     return f"is {node.text if len(node.text) <= _LONGEST_SHOWN else node.text[:_LONGEST_SHOWN] + '…'!r}"

@@ -75,8 +75,6 @@ class _Stop(Exception):  # noqa: N818 - no error, but the way out of the walk ov
 
 
 class _Builder:
-    """Puts the parser's events together."""
-
     def __init__(
         self, text: str, file_order: int, file: str, mistakes: Mistakes, advice: Callable[[Position], str] | None
     ) -> None:
@@ -109,7 +107,6 @@ class _Builder:
         self._mistakes.add(place, text)
 
     def _node(self, event: Any, depth: int) -> Node:
-        """Return the node that begins with an event."""
         if isinstance(event, yaml.AliasEvent):
             return self._aliased(event)
         begin, end = event.start_mark, event.end_mark

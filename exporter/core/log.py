@@ -137,12 +137,7 @@ def _counter(on_message: Callable[[str], None]) -> Processor:
 
 
 class LimitedLines:
-    """Log lines of one kind, of which those beyond a limit in one second are counted instead of written.
-
-    Args:
-        summary: The message before their number.
-        counted: The key of their number.
-    """
+    """Log lines of one kind, of which those beyond a limit in one second are counted under `summary` and `counted`."""
 
     def __init__(self, summary: str, clock: Clock, *, per_second: int, counted: str) -> None:
         self._summary = summary

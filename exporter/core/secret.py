@@ -85,9 +85,7 @@ class SecretFile(Secret):
     def reveal(self) -> str:
         """Return the file's text without white space and byte order marks around it.
 
-        Raises:
-            OSError: The file can't be read, is not a regular file, or has more than 64 KiB.
-            UnicodeDecodeError: The file is not UTF-8.
+        Raises OSError if it can't be read, is not a regular file, or has more than 64 KiB; UnicodeDecodeError.
         """
         content = read_regular(self._path, _LARGEST_FILE_BYTES + 1)
         if len(content) > _LARGEST_FILE_BYTES:

@@ -1,7 +1,6 @@
 """Threads for calls that block, a few of its own for each kind of work.
 
-asyncio's own pool is one for everything: some calls that never return, such as a credentials provider without an
-answer, take all of its threads. It also waits for them when the program ends, which daemon threads do not.
+asyncio's own pool is one for everything: calls that never return take all of its threads, and delay the program's end.
 """
 
 import asyncio

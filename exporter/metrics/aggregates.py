@@ -111,7 +111,6 @@ def _counts(configuration: Configuration) -> Iterator[tuple[str, LabelValues, in
 def _distributed(
     configuration: Configuration, bounds: dict[str, tuple[float, ...]]
 ) -> Iterator[tuple[str, LabelValues, int, int]]:
-    """Yield the measures that the task has as a readable number."""
     where = (labels.task_region(configuration), labels.mix_mode(configuration))
     for measure in MEASURES:
         amount = measure.read(configuration)
@@ -150,7 +149,6 @@ def _gop_nanoseconds(encoding: Encoding) -> int | None:
 
 
 def _panes(configuration: Configuration) -> int | None:
-    """Return how many panes a task with video has."""
     unreadable = not {"Layout", "UserPanes"}.isdisjoint(configuration.field_errors)
     return None if unreadable or labels.video(configuration) is None else len(configuration.panes)
 
@@ -242,8 +240,7 @@ class PushAuthCounts:
 class Aggregates:
     """Integer sums over a multiset of tasks, and what the time makes of their push keys.
 
-    Adding and removing cost a few dictionary increments each. The sums depend on what is in the multiset
-    alone, not on the way there: a rebuild from the same tasks is the same to the last digit.
+    The sums depend on what is in the multiset alone: a rebuild from the same tasks is the same to the last digit.
     """
 
     def __init__(self, buckets: Buckets, push_auth: PushAuthSettings = DEFAULTS, now: float = 0.0) -> None:

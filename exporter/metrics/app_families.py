@@ -36,7 +36,6 @@ def app_family(
 
 
 def _of_status(name: str, help_text: str, samples: Callable[[Status], Iterable[Sample]], **more: Any) -> AppFamily:
-    """Return a family that the status alone decides."""
     return app_family(
         name,
         help_text,

@@ -235,7 +235,6 @@ class Exposition(Generic[Report]):
         return Body(exposition_format.content_type, gzip, chunks, sum(map(len, chunks)))
 
     def _put(self, family: str, key: Key, lines: Sections) -> None:
-        """Replace one app's lines of a family."""
         known = self._lines[family]
         if not any(lines):
             if known.pop(key, None) is not None:

@@ -147,7 +147,6 @@ _FIRST_WITH_EXPONENT: Final = 1_000_000
 
 
 def _gauge_histogram_sections(declaration: Declaration, samples: Iterable[Sample]) -> Sections:
-    """Render the four sections of a gauge histogram."""
     name, names = declaration.name, declaration.label_names
     buckets: list[str] = []
     counts: list[str] = []
@@ -175,7 +174,6 @@ def _quoted_bounds(bounds: tuple[float, ...]) -> tuple[str, ...]:
 
 
 def _line(name: str, labels: str, value: float) -> str:
-    """Render one sample."""
     return f"{name}{{{labels}}} {number(value)}\n" if labels else f"{name} {number(value)}\n"
 
 

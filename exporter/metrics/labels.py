@@ -175,7 +175,6 @@ def billing_tier(configuration: Configuration) -> str:
 
 
 def _within(known: tuple[str, ...], value: str) -> str:
-    """Return the value if it is known."""
     return value if value in known else OTHER
 
 

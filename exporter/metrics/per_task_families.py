@@ -57,8 +57,6 @@ def series_of(task: ListedTask) -> int:
 
 
 class _Number(Family[Sequence[ListedTask]], frozen=True, kw_only=True):
-    """A number that a task may have."""
-
     read: Callable[[ListedTask], float | None]  # none where the task has no such readable number
 
 
@@ -77,7 +75,6 @@ def _key(task: ListedTask) -> tuple[str, str, str]:
 
 
 def _names(task: ListedTask) -> tuple[str, ...]:
-    """Return the values of the info's own labels."""
     configuration = task.configuration
     codec, _, _, resolution = labels.video(configuration) or (labels.NONE,) * 4
     region, mode = labels.task_region(configuration), labels.mix_mode(configuration)

@@ -79,8 +79,6 @@ def _counted(
 
 
 def _distribution(name: str, help_text: str, measure: str, **more: Any) -> AppFamily:
-    """Return the gauge histogram of a measure."""
-
     def samples(aggregates: Aggregates) -> Iterable[Sample]:
         return aggregates.distributions(measure)
 

@@ -47,8 +47,6 @@ class Common(Struct):
 
 
 class _Evaluated(Struct, frozen=True, gc=False):
-    """A task as it was evaluated last."""
-
     entry: Entry
     outcomes: bytes
     key_change: float  # when a push key has another state, in wall-clock seconds; inf: never

@@ -111,7 +111,6 @@ def _reason(error: str) -> str:
 
 
 def _position(text: str, offset: int) -> tuple[int, int]:
-    """Return line and column of a place in an expression."""
     before = text[:offset]
     return before.count("\n") + 1, offset - before.rfind("\n")
 
@@ -206,9 +205,8 @@ class Expression:
     def evaluate(self, activation: Activation) -> bool:
         """Return whether the condition holds.
 
-        Raises:
-            StoppedError: It was slow too often.
-            EvaluationError: It has no value: a value is absent, a number is out of range, it takes too many steps.
+        Raises StoppedError if it was slow too often, EvaluationError if it has no value: one is absent, a number is
+        out of range, it takes too many steps.
         """
         return self._value(activation, bool, cel.Type.BOOL)
 

@@ -59,8 +59,6 @@ class TooCostlyError(Exception):
 
 
 class _Bound(Struct, frozen=True):
-    """The largest that a value can be."""
-
     total: int = _ITEM  # Bytes, with all that it holds
     length: int = 0  # Items, of a list or map
     item: "_Bound | None" = None  # the largest of the items
@@ -153,7 +151,6 @@ def _list(total: int, length: int, item: _Bound) -> _Bound:
 
 
 def _largest(values: Sequence[_Bound]) -> _Bound:
-    """Return a value that is at least as large as each."""
     if not values:
         return _SCALAR
     items = [value.item for value in values if value.item is not None]
@@ -171,7 +168,6 @@ def _item(value: _Bound) -> _Bound:
 
 
 def _field(value: _Bound, name: str) -> _Bound:
-    """Return the largest that a field can be."""
     known = () if value.fields is None else facts_of(value.fields)
     return next((_of_fact(fact) for fact in known if fact.name == name), _item(value))
 

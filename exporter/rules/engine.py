@@ -190,7 +190,6 @@ class PolicyEngine:
             self._renew_report(policy)
 
     def _renew_report(self, policy: AppPolicy, *, first: bool = False) -> None:
-        """Renew the report that there is, or make the first one."""
         try:
             if (first or policy.report is not None) and policy.renew_report(self._allowance.of):
                 self._renewed.setdefault(policy.key)

@@ -138,8 +138,6 @@ class _Kind(NamedTuple):
 
 
 class _RuleGroup:
-    """Rules that are evaluated together."""
-
     def __init__(
         self, kind: _Kind, rules: Sequence[CompiledRule], app: Hashable, shared: SharedEvaluations, *, first: int
     ) -> None:

@@ -247,7 +247,6 @@ def _is_private(host: str) -> bool:
 
 @lru_cache(maxsize=REMEMBERED_PARTS)
 def _layout(panes: tuple[Pane, ...]) -> dict[str, Any]:
-    """Return the panes and what follows from them."""
     parts = [_part(pane) for pane in panes]
     return {"panes": parts, **_derived_of_panes(parts)}
 
@@ -273,7 +272,6 @@ def _with_derived(video: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _missing_encode_params(encoding: Encoding | None, field_errors: Sequence[str]) -> list[str]:
-    """Return the required fields of EncodeParams that are absent."""
     if encoding is None:
         return []
     required = [
@@ -289,8 +287,6 @@ def _missing_encode_params(encoding: Encoding | None, field_errors: Sequence[str
 
 
 class _Box(NamedTuple):
-    """Where a pane is."""
-
     layer: int
     left: float
     top: float
@@ -299,7 +295,6 @@ class _Box(NamedTuple):
 
 
 def _derived_of_panes(panes: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Return what follows from the panes."""
     boxes = [
         _Box(pane.get("z_order", 0), pane["x"], pane["y"], pane["x"] + pane["width"], pane["y"] + pane["height"])
         for pane in panes

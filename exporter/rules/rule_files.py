@@ -204,7 +204,6 @@ def compile_rules(placed: Iterable[PlacedRule], mistakes: Mistakes) -> tuple[Com
 
 
 def _rule(written: WrittenRule, node: Node) -> Rule:
-    """Return the rule that a node means."""
     cases = zip(written.tests, items_at(node, "tests"), strict=True)
     meant = {
         "severity": Severity(written.severity),
@@ -230,7 +229,6 @@ def _stand_in(node: Node) -> Rule:
 
 
 def _note(placed: PlacedRule, key: str, mistake: CompileMistake, mistakes: Mistakes) -> None:
-    """Note a mistake of an expression at its place in the file."""
     source, scalar = placed.source, text_at(placed.node, key)
     assert scalar is not None  # noqa: S101 - it has a mistake
     text = f"{key}: {mistake.text}"

@@ -65,11 +65,7 @@ def load(path: Path, environ: Mapping[str, str]) -> LoadedRules:
 
 
 def load_rules(paths: Sequence[Path]) -> tuple[CompiledRule, ...]:
-    """Return the rules of rule files, without any configuration.
-
-    Raises:
-        ConfigError: With every mistake of every file.
-    """
+    """Return the rules of rule files; raises ConfigError with every mistake of every file."""
     files = Files(Path(), {})
     rules, _ = _read_rule_files(paths, files)
     files.mistakes.raise_if_any()
@@ -102,7 +98,6 @@ def _read_rule_files(paths: Sequence[Path], files: Files) -> tuple[tuple[Compile
 
 
 def _check_expectations(root: Node, config: Config, mistakes: Mistakes) -> None:
-    """Note lists that are longer than rules can look at."""
     for place, account in enumerate(config.accounts):
         for app, node in zip(account.apps, items_at(root, "accounts", place, "apps"), strict=True):
             if app.expect is not None and (key := too_long_list(app.expect)):
@@ -110,7 +105,6 @@ def _check_expectations(root: Node, config: Config, mistakes: Mistakes) -> None:
 
 
 def _check_switches(root: Node, names: frozenset[str], mistakes: Mistakes) -> None:
-    """Note each switch of a rule that does not exist."""
     known = sorted(names | {rule_name(key) for key in keys_of(Expect)})
     switches = find(root, ["policy", "rules"])
     for key, _ in switches.pairs if isinstance(switches, MappingNode) else ():

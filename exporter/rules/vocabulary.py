@@ -23,7 +23,6 @@ def _about(description: str) -> Meta:
 
 
 def _listed(names: Sequence[str]) -> str:
-    """Return names as they are written in a description."""
     return ", ".join(f"`{name}`" for name in names)
 
 

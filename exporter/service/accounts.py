@@ -122,8 +122,6 @@ class Access:
 
 
 class _Settings(NamedTuple):
-    """What a client is made from."""
-
     endpoint: str
     credentials: Credentials
     proxy: str | None
@@ -228,7 +226,6 @@ class Accesses(UserDict[str, Access]):
         return opened, prepared
 
     def _share_limiters(self) -> None:
-        """Give each account the limiter of its key and group."""
         key_ids = {name: access.access_key_id for name, access in self.data.items() if access.access_key_id}
         for name, limiter in self._limiters.regroup(tuple(self._accounts.values()), key_ids).items():
             self.data[name].requests.limiter = limiter

@@ -190,7 +190,6 @@ class AppPublisher(CollectorEvents):
 
 
 def _sums_of(entries: Iterable[Entry], aggregates: Aggregates) -> Aggregates:
-    """Add all tasks to aggregates."""
     aggregates.add_all((entry.configuration, entry.push_times) for entry in entries)
     return aggregates
 
@@ -249,8 +248,6 @@ class TaskSeries:
 
 
 class _News(Struct, frozen=True):
-    """What is to be done about an app."""
-
     app: AppKey
     tasks: Sequence[tuple[str, Entry | None]]  # by TaskId; None: gone
     whole: bool  # whether these are all that there are

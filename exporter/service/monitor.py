@@ -272,7 +272,6 @@ class Monitor:
         return publisher
 
     def _publish_app(self, key: AppKey) -> None:
-        """Publish an app whose findings have changed."""
         app = self.apps.get(key)
         if app is not None:
             with self.supervisor.guarded(Component.STATUS, key):

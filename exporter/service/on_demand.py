@@ -87,8 +87,6 @@ class FreshSweeps:
 
 
 class _FreshSweep:
-    """One reading of one app."""
-
     def __init__(self, monitor: Monitor, published: Collector, clock: Clock) -> None:
         self._published = published
         self._supervisor = monitor.supervisor
@@ -186,7 +184,6 @@ class RecordedRequests(AppRequests):
             asyncio.get_running_loop().call_later(pause_seconds, self._in_flight.release)
 
     def _attempt(self, wanted: Window | str) -> Callable[[], Awaitable[ListPage]]:
-        """Return an attempt that is reported."""
         send = super()._attempt(wanted)
         asked_for = f"task {wanted}" if isinstance(wanted, str) else _words(wanted)
         attempts = 0
@@ -235,7 +232,6 @@ def _words(window: Window) -> str:
 
 
 def _difference(read: Inventory, known: Inventory) -> Difference:
-    """Compare what was read with what is published."""
     only_read = changed = 0
     for entry in read:
         other = known.get(entry.task_id)

@@ -195,8 +195,7 @@ class ServiceManager:
 def inherited_sockets(environ: MutableMapping[str, str], *, first: int = FIRST_DESCRIPTOR) -> Sequence[socket.socket]:
     """Return the listening sockets that the service manager opened, and take them out of the environment.
 
-    Raises:
-        UsageError: There are none, or one of them does not listen for streams.
+    Raises UsageError if there are none, or one of them does not listen for streams.
     """
     if environ.pop("LISTEN_PID", "") != str(os.getpid()):
         raise UsageError("no sockets were handed over: expected to be started by a systemd socket unit")

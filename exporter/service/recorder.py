@@ -59,12 +59,9 @@ class Recorder(FindingEvents):
 
     Args:
         events: Receives the findings, too.
-        app: Returns what is known of an app now; None: it is not configured any more.
-        apps: Returns all apps.
+        app: Returns what is known of an app now; None: it is not configured any more. `apps` returns all.
         older: Called with what was stored of an app that began without it, and its tasks, which are as old now.
         failed: Called with an exception that is a bug.
-        keep_running: Runs what should never end.
-        clock: For times.
         lease_of: Returns the budget and term under which an account is collected; None: it is not shared.
     """
 

@@ -177,7 +177,6 @@ def _task_ids(outcome: Outcome, policy: AppPolicy, findings: RuleFindings) -> Co
 
 
 def _totals(reports: Collection[RuleReport]) -> TotalsDocument:
-    """Add up what is said of one rule in several apps."""
     oldest = [report.oldest_violation for report in reports if report.oldest_violation is not None]
     counts = ("violations", "evaluated", "not_applicable", "exempted", "unevaluable")
     sums = {name: sum(getattr(report, name) for report in reports) for name in counts}

@@ -1,9 +1,7 @@
 """The tasks of all apps in the service's own form, and everything that can happen to them.
 
-Rows are JSON bytes: that is what is served, and nothing else is kept of a task. Times are seconds of the clock that
-is passed in. A lagging replica is a second set of lists to which the same events come later. Churn is events at a rate,
-and bursts: they are due at moments that follow from the seed alone and happen when time is advanced past them, so that
-a simulated clock and a real one see the same fleet.
+Rows are JSON bytes, as they are served. Times are seconds of the clock that is passed in. A lagging replica is a second
+set of lists to which the same events come later. Churn is due at moments that follow from the seed alone.
 """
 
 import heapq
@@ -141,7 +139,6 @@ class Fleet:
         to_front: bool = True,
         marks: tuple[str, ...] = (),
     ) -> None:
-        """Apply one event here and notify those who listen."""
         event = Event(self._now() if at is None else at, app_id, task_id, body, to_front, marks)
         self.apps[app_id].apply(event)
         for listener in self.listeners:

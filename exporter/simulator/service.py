@@ -188,7 +188,6 @@ class Service:
         return FAULTS[name].broken(Exchange(parameters, request_id, good))
 
     def _count(self, access_key_id: str, parameters: Parameters, now: float) -> None:
-        """Count a request that its account signed."""
         self.statistics.by_app[parameters.app_id] += 1
         self.statistics.by_kind[parameters.kind] += 1
         arrivals, busiest = self._arrivals[access_key_id], self.statistics.busiest_second
@@ -206,7 +205,6 @@ class Service:
         return answer_body(request_id, list_page(tasks, parameters, self.variants, self._random))
 
     def _lists(self) -> dict[str, TaskList]:
-        """Return the lists of the replica that answers."""
         if self._replica is None:
             return self.fleet.apps
         self._replica.catch_up(self.now())

@@ -208,7 +208,6 @@ Change = Callable[[Body], Body]
 
 
 def _patched(**patch: Any) -> Change:
-    """Return a change that merges `patch` into the task."""
     return lambda body: merged(body, patch)
 
 
@@ -226,7 +225,6 @@ def _pushed_to(url: str, *, is_ali_cdn: bool = True) -> Change:
 
 
 def _with_panes(change: Callable[[list[Body]], list[Body]]) -> Change:
-    """Return a change of the panes."""
     return lambda body: merged(
         body, {"TranscodeParams": {"Layout": {"UserPanes": change(body["TranscodeParams"]["Layout"]["UserPanes"])}}}
     )

@@ -265,12 +265,10 @@ def _open_violations(connection: sa.Connection, app: Any) -> Mapping[RuleVersion
 
 
 def _is_of(table: sa.Table, app: Any) -> Any:
-    """Return the condition for rows of an app."""
     return sa.and_(table.c.account == app.account, table.c.app_id == app.app_id)
 
 
 def _is_open(app: Any) -> Any:
-    """Return the condition for open violations of an app."""
     return sa.and_(_is_of(VIOLATIONS, app), VIOLATIONS.c.resolved.is_(None))
 
 

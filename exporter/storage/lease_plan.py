@@ -19,9 +19,7 @@ def own_end(asked_at: float, lease_seconds: float) -> float:
 def lease_plan(can_hold: Mapping[str, AbstractSet[str]], held: Mapping[str, str]) -> Mapping[str, str]:
     """Return the exporter that should hold each budget: evenly many each, with the fewest moves.
 
-    Args:
-        can_hold: The budgets that each live exporter is configured for.
-        held: The holder of each budget that has one.
+    `can_hold` has the budgets that each live exporter is configured for, `held` the holder of each budget that has one.
     """
     plan = {budget: holder for budget, holder in held.items() if budget in can_hold.get(holder, ())}
     load = dict.fromkeys(can_hold, 0)

@@ -73,15 +73,8 @@ class Round(Struct, frozen=True):
 class LeaseTable:
     """One exporter's view of the leases. Its methods block; one thread at a time may call `round`, `free` and `leave`.
 
-    Args:
-        url: The database's URL.
-        exporter: A name that no other process has.
-        advertise: Where people reach this exporter; may be empty.
-        lease_seconds: How long a lease lasts without a sign of life.
-
-    Raises:
-        NotSharedError: It is not PostgreSQL.
-        Exception: Of SQLAlchemy, its driver, or the system; as do all methods.
+    No other process has the name `exporter`; `advertise` may be empty. Raises NotSharedError if it is not PostgreSQL,
+    and as all methods exceptions of SQLAlchemy, its driver, or the system.
     """
 
     def __init__(self, url: str, exporter: str, advertise: str, lease_seconds: float) -> None:

@@ -81,11 +81,7 @@ _INDEXES: Final = (
 
 
 def create_tables(connection: sa.Connection) -> None:
-    """Create the tables where there are none.
-
-    Raises:
-        RefusedError: There are tables of a newer version, or of another program.
-    """
+    """Create the tables where there are none; raises RefusedError if those there are newer, or another program's."""
     # SQLite would make each table a transaction of its own.
     is_sqlite = connection.dialect.name == "sqlite"
     connection.exec_driver_sql("BEGIN" if is_sqlite else f"SELECT pg_advisory_xact_lock({LOCK})")

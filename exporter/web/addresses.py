@@ -133,9 +133,8 @@ def checked_origin(hosts: KnownHosts, open_paths: Collection[str]) -> Middleware
 def is_same_origin(headers: Mapping[str, str], authorities: Collection[str | None]) -> bool:
     """Whether no other site can have sent a request through a user's browser.
 
-    Browsers send `Sec-Fetch-Site` or `Origin`, which pages can't change. A client that sends neither is not a browser
-    and has no cookie or password that could be misused. `authorities` are host and port of the server, as the request
-    and as the external URL have them.
+    Browsers send `Sec-Fetch-Site` or `Origin`, which pages can't change; a client that sends neither is not a browser.
+    `authorities` are host and port of the server, as the request and as the external URL have them.
     """
     site = headers.get("Sec-Fetch-Site")
     if site is not None:

@@ -249,7 +249,6 @@ def shown(host: str, port: int) -> str:
 
 
 def _reason(error: OSError | UnicodeError) -> str:
-    """Return the system's message without the address that Python adds."""
     if isinstance(error, UnicodeError):
         return "this is no host name"
     if isinstance(error, socket.gaierror) or error.errno is None:

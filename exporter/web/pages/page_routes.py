@@ -248,7 +248,6 @@ def _collect(view: View, clock: Clock, renderer: Renderer) -> PageHandler:
 
 
 def _example_names(view: View) -> Mapping[str, str]:
-    """Return names for paths of the API: of an app and a task that exist, if there are any."""
     names = {one.name: one.example for one in known("account app_id task_id")}
     for app in view.statuses():
         tasks = view.tasks(app.status.account, app.status.app_id)

@@ -42,9 +42,8 @@ class FairQueue:
     """Admits one request at a time.
 
     An address becomes a suspect when it fails. Suspects and others alternate: among others the newest address is next,
-    among suspects each in turn, so a new address waits for few, whatever the number of suspects. Of one address, few
-    requests are let in in their order; of many the newest is next three times of four, so most new ones wait for one
-    check, and the oldest otherwise, so none waits forever.
+    among suspects each in turn. Of one address, few requests are let in in their order; of many the newest is next
+    three times of four, and the oldest otherwise, so that none waits forever.
     """
 
     def __init__(self) -> None:
@@ -198,7 +197,6 @@ class PasswordChecks:
             self._queue.leave(client, failed=failed)
 
     def _remembered(self, right: bytes, wrong: bytes) -> bool | None:
-        """Return the result of an earlier check, if any."""
         if right in self._right:
             return True
         return False if wrong in self._wrong else None
@@ -211,8 +209,6 @@ class PasswordChecks:
 
 
 class _Remembered:
-    """A bounded set that drops the least recently used item."""
-
     def __init__(self, most: int) -> None:
         self._most = most
         self._items: OrderedDict[bytes, None] = OrderedDict()

@@ -167,74 +167,11 @@ def test_an_unreadable_number_is_a_field_error(value: Any) -> None:
     assert configuration.encoding.video.bitrate_kbps is None
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["MaxIdleTime", *(f"TranscodeParams.EncodeParams.{name}" for name in ("AudioBitrate", "VideoBitrate", "VideoGop"))],
-)
-def test_an_amount_below_zero_is_a_field_error(path: str) -> None:
-    """Nothing that is measured can be negative: such a value counts under its field and nowhere else."""
-    field = path.removeprefix("TranscodeParams.")
-    assert with_change(path, "-1").configuration.field_errors == (field,)
-
-
-def test_each_unreadable_value_counts_once() -> None:
-    """Three bad panes are three entries of one field, sorted among the others."""
-    panes = [{"X": "left"}, {"X": []}, {"X": {"a": 1}, "Y": "0.1"}, "no pane"]
-    row = changed(changed(example_row(), "TranscodeParams.Layout.UserPanes", panes), "MaxIdleTime", "soon")
-    configuration = read(row).configuration
-    # An empty list says nothing, so it is absent rather than wrong.
-    assert configuration.field_errors == ("MaxIdleTime", "UserPanes", "UserPanes.X", "UserPanes.X")
-    assert len(configuration.panes) == 3
-
-
-@pytest.mark.parametrize(
-    ("path", "value", "field"),
-    [
-        ("Region", "CN-Beijing", "Region"),
-        ("MixMode", "2", "MixMode"),
-        ("SingleSubParams.StreamType", "9", "SingleSubParams.StreamType"),
-        ("SingleSubParams.SourceType", "tv", "SingleSubParams.SourceType"),
-        ("TranscodeParams.EncodeParams.VideoCodec", "h264", "EncodeParams.VideoCodec"),
-        ("TranscodeParams.EncodeParams.EnhancedParam", '{"profile":"ultra"}', "EnhancedParam.profile"),
-        ("TranscodeParams.EncodeParams.EnhancedParam", '{"preset":"warp"}', "EnhancedParam.preset"),
-        ("TranscodeParams.EncodeParams.AudioChannels", "6", "EncodeParams.AudioChannels"),
-        ("TranscodeParams.EncodeParams.AudioSampleRate", "96000", "EncodeParams.AudioSampleRate"),
-        ("TranscodeParams.EncodeParams.AudioOnly", "maybe", "EncodeParams.AudioOnly"),
-        ("StreamURL", "http://example.com/live", "StreamURL"),
-        ("MultiStreamURL.0.URL", "no url", "MultiStreamURL.URL"),
-        ("MultiStreamURL.0.IsAliCdn", "perhaps", "MultiStreamURL.IsAliCdn"),
-        ("TranscodeParams.UserInfos.0.StreamType", "9", "UserInfos.StreamType"),
-        ("TranscodeParams.Layout.UserPanes.0.UserInfo.SourceType", "tv", "UserInfo.SourceType"),
-    ],
-)
-def test_a_value_outside_its_closed_set_is_counted_as_unknown(path: str, value: str, field: str) -> None:
-    """An undocumented value is reported under its field, and is no field error."""
-    configuration = with_change(path, value).configuration
-    assert configuration.unknown_values == (field,)
-    assert configuration.field_errors == ()
-
-
 def test_an_unknown_name_is_kept_and_cut() -> None:
     """What is there is kept to be shown, up to 64 characters; another tail is a change all the same."""
     one, other = with_change("Region", "X" * 100), with_change("Region", "X" * 101)
     assert one.configuration.region == "X" * 64
     assert not one.same_content(other)
-
-
-@pytest.mark.parametrize(
-    ("keep", "mix_mode"),
-    [
-        ({"SingleSubParams"}, "single"),
-        ({"TranscodeParams"}, "mixed"),
-        ({"SingleSubParams", "TranscodeParams"}, "mixed"),
-        (set(), "mixed"),
-    ],
-)
-def test_an_absent_mix_mode_follows_from_what_is_there(keep: set[str], mix_mode: str) -> None:
-    """Without MixMode, SingleSubParams alone means single; else the documented default, mixed."""
-    drop = {"MixMode", "SingleSubParams", "TranscodeParams"} - keep
-    row = {key: value for key, value in example_row().items() if key not in drop}
-    assert read(row).configuration.mix_mode == mix_mode
 
 
 def test_outputs_are_the_distinct_urls_in_a_fixed_order() -> None:
@@ -256,24 +193,9 @@ def test_outputs_are_the_distinct_urls_in_a_fixed_order() -> None:
     assert task.same_content(with_change("MultiStreamURL", urls[::-1]))
 
 
-def test_a_stream_url_alone_does_not_say_whose_cdn_it_is() -> None:
-    """`is_ali_cdn` is None where only StreamURL is."""
-    configuration = with_change("MultiStreamURL", []).configuration
-    assert [output.is_ali_cdn for output in configuration.outputs] == [None]
-    assert not configuration.has_multi_stream_url
-
-
 def with_id(task_id: str) -> dict[str, Any]:
     """Return the vendor's example as another task."""
     return changed(example_row(), "TaskId", task_id)
-
-
-def test_payload_type_is_read_in_both_places() -> None:
-    """PayloadType is in SeiParams or in PassThrough, as the vendor's table and example differ."""
-    in_pass_through = read(example_row()).configuration.sei
-    row = changed(example_row(), "SeiParams.PayloadType", "100")
-    del row["SeiParams"]["PassThrough"]["PayloadType"]
-    assert read(row).configuration.sei == in_pass_through
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,9 @@ class _Counted:
         self._expiries: dict[str, int] = {}
 
     def samples(self) -> dict[str, list[dict[str, Any]]]:
+        without_host = self._hosts.pop("", 0)
+        if without_host:
+            self.add("task_outputs_by_host", {"host": "other"}, without_host)
         for place, (host, count) in enumerate(sorted(self._hosts.items(), key=lambda each: (-each[1], each[0]))):
             self.add("task_outputs_by_host", {"host": host if place < MOST_HOSTS else "other"}, count)
         for signer, expiry in self._expiries.items():
@@ -129,9 +132,10 @@ class _Counted:
             self._distribute("task_gop_duration_seconds", where, Fraction(numbers["VideoGop"], framerate))
         if "VideoWidth" in numbers and "VideoHeight" in numbers:
             self._distribute("task_frame_pixels", where, numbers["VideoWidth"] * numbers["VideoHeight"])
-        if task.encoding and not task.audio_only:
+        if task.encoding and not task.audio_only and {"Layout", "UserPanes"}.isdisjoint(task.unreadable):
             self._distribute("task_panes", where, len(task.panes))
-        self._distribute("task_users", where, len(task.user_streams) or None)
+        if "UserInfos" not in task.unreadable:
+            self._distribute("task_users", where, len(task.user_streams) or None)
 
     def _distribute(self, name: str, where: _Labels, amount: int | Fraction | None) -> None:
         """Add to a distribution, if there is something to add."""

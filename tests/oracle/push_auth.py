@@ -19,9 +19,10 @@ _Key = tuple[str, int | str]  # the signer, and the expiry in Unix seconds or a 
 
 
 def host_of(url: str) -> str:
-    """Return the host that a URL pushes to."""
+    """Return the host that a URL pushes to, an address of IPv6 in brackets."""
     parts = urlsplit(url)
-    return dict(parse_qsl(parts.query)).get("vhost", parts.hostname or "").lower()
+    host = parts.hostname or ""
+    return dict(parse_qsl(parts.query)).get("vhost", f"[{host}]" if ":" in host else host).lower()
 
 
 def stream_of(url: str) -> str:

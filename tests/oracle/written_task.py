@@ -222,7 +222,7 @@ class _Reading:
         if layer is not None and layer % 1:
             self._unreadable["UserPanes.ZOrder"] += 1
             layer = None
-        info = self._object(pane, "UserInfo")
+        info = self._object(pane, "UserInfo", "UserPanes.UserInfo")
         kind = _labelled(_SOURCE_TYPES, info.get("SourceType"))
         self._documented("UserInfo.SourceType", kind[1])
         render_mode = self._amount(pane, "RenderMode", "UserPanes.RenderMode")
@@ -242,12 +242,11 @@ class _Reading:
 
     def _sei(self, sei: Mapping[str, Any]) -> dict[str, int]:
         """Return the numbers of SeiParams; PayloadType may be in PassThrough too, where it counts less."""
-        through = self._object(sei, "PassThrough")
+        parts = {name: self._object(sei, name) for name in _SEI_PARTS}
         outer = self._amount(sei, "PayloadType", "SeiParams.PayloadType")
-        inner = self._amount(through, "PayloadType", "SeiParams.PayloadType")
+        inner = self._amount(parts["PassThrough"], "PayloadType", "SeiParams.PayloadType")
         numbers = {"PayloadType": inner if outer is None else outer}
-        for name in _SEI_PARTS:
-            part = self._object(sei, name)
+        for name, part in parts.items():
             for number in ("FollowIdr", "Interval"):
                 numbers[f"{name}.{number}"] = self._amount(part, number, f"{name}.{number}")
         return {name: number for name, number in numbers.items() if number is not None}
@@ -279,14 +278,14 @@ class _Reading:
             return None
         return Decimal(spelled)
 
-    def _object(self, within: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    def _object(self, within: Mapping[str, Any], name: str, field: str = "") -> Mapping[str, Any]:
         """Return an object, an empty one where it is absent or says nothing."""
         value = within.get(name)
         if _absent(value):
             return {}
         if isinstance(value, dict):
             return value if _says_something(value) else {}
-        self._unreadable[name] += 1
+        self._unreadable[field or name] += 1
         return {}
 
     def _list(self, within: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:

@@ -114,25 +114,6 @@ def test_hosts_that_are_not_on_the_internet(hosts: str, private: bool) -> None:
     assert not facts_of_case({"outputs": [{}]})["outputs"][0]["has_private_host"]
 
 
-@pytest.mark.parametrize(
-    ("encoding", "errors", "missing"),
-    [
-        (None, (), []),
-        (Encoding(audio_only=True, video=Video(), audio=Audio(64, 2)), (), ["AudioSampleRate"]),
-        (
-            Encoding(audio_only=False, video=Video(bitrate_kbps=1, height=2, width=2), audio=Audio(64, 2, 48000)),
-            ("EncodeParams.VideoGop",),
-            ["VideoFramerate"],
-        ),
-    ],
-)
-def test_required_encode_params_that_are_absent_are_named(
-    encoding: Encoding | None, errors: tuple[str, ...], missing: list[str]
-) -> None:
-    """Codec and EnhancedParam are optional, an unreadable value is not absent, and audio-only tasks need no video."""
-    assert facts(configuration(encoding=encoding, field_errors=errors))["missing_encode_params"] == missing
-
-
 def test_facts_of_a_whole_task() -> None:
     """Every part of a task is where a rule looks for it."""
     task = facts(
@@ -210,36 +191,15 @@ def test_derived_facts_are_absent_where_nothing_follows(video: Video, derived: M
     assert {name: found[name] for name in DERIVED_OF_VIDEO if name in found} == derived
 
 
-HALVES = (pane(0.0, 0.0, 0.5, 1.0), pane(0.5, 0.0, 0.5, 1.0))
-
-
 @pytest.mark.parametrize(
-    ("panes", "outside", "pairs"),
-    [
-        ((pane(0.0, 0.0, 1.0, 1.0),), 0, 0),
-        ((pane(0.5, 0.0, 0.5005, 1.0),), 0, 0),
-        ((pane(0.5, 0.0, 0.502, 1.0),), 1, 0),
-        ((pane(0.0, -0.01, 1.0, 1.0),), 1, 0),
-        ((pane(None, 0.5, 0.5, 0.6),), 1, 0),
-        ((pane(1.2, None, None, None),), 1, 0),
-        ((pane(None, None, 3.0, 3.0),), 0, 0),
-        (HALVES, 0, 0),
-        ((pane(0.0, 0.0, 0.5005, 1.0), HALVES[1]), 0, 0),
-        ((pane(0.0, 0.0, 0.6, 1.0), HALVES[1]), 0, 1),
-        ((pane(0.0, 0.0, 0.6, 0.5), pane(0.5, 0.5, 0.5, 0.5)), 0, 0),
-        ((pane(0.0, 0.0, 0.6, 1.0, 1), pane(0.5, 0.0, 0.5, 1.0, 2)), 0, 0),
-        ((pane(0.0, 0.0, 0.6, 1.0, None), HALVES[1]), 0, 1),
-        ((pane(0.0, 0.0, 0.6, None), HALVES[1]), 0, 0),
-        ((pane(0.0, 0.0, 1.0, 1.0),) * 3, 0, 3),
-    ],
+    ("width", "layers", "pairs"), [(0.5005, (0, 0), 0), (0.502, (0, 0), 1), (0.6, (1, 2), 0), (0.6, (2, 1), 0)]
 )
-def test_panes_outside_and_pairs_that_overlap_are_counted(panes: tuple[Pane, ...], outside: int, pairs: int) -> None:
-    """A thousandth is no matter, and what is not known is no reason.
-
-    Panes of one layer that only touch do not overlap; no z_order is layer 0.
-    """
-    found = facts(configuration(panes=panes))
-    assert (found["panes_outside"], found["overlapping_panes"]) == (outside, pairs)
+def test_panes_overlap_by_more_than_a_thousandth_in_one_layer(
+    width: float, layers: tuple[int, int], pairs: int
+) -> None:
+    """Panes that touch, or of which one is above the other, do not overlap."""
+    panes = (pane(0.0, 0.0, width, 1.0, layers[0]), pane(0.5, 0.0, 0.5, 1.0, layers[1]))
+    assert facts(configuration(panes=panes))["overlapping_panes"] == pairs
 
 
 def test_values_are_made_fit_for_the_language() -> None:

@@ -1,6 +1,7 @@
-"""What the simulator knows to be wrong with tasks: by hand, and equal to what the rules find in the same rows."""
+"""What rows say about tasks, by code of its own: by hand, and equal to what the rules find and the metrics count."""
 
 import copy
+import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -10,18 +11,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exporter.aliyun.parse_task import read_row
+from exporter.config.model import Buckets
+from exporter.metrics.aggregates import Aggregates, AppReport
+from exporter.metrics.exposition import families
+from exporter.metrics.family import sections
 from exporter.rules.rule import Outcome, compile_rule
 from exporter.rules.rule_files import default_rules
 from exporter.simulator.fleet import Fleet, populate
 from exporter.simulator.listing import respelled
 from exporter.simulator.simulation import demo_service
 from exporter.simulator.task_maker import MISCONFIGURATIONS, ODD_VALUES, TEMPLATES, Body, TaskMaker, merged, seeded
+from tests.metrics.builders import STATUS
 from tests.oracle.rule_truth import rule_truth
 from tests.simulator.support import START, ManualClock
 from tests.support.evaluated_rows import evaluate_rows
 from tests.support.generated import examples
 from tests.support.rows import changed, leaf_paths
 from tests.support.subtests import for_each
+from tests.support.virtual_world import ACCOUNT, Samples, Seen, true_samples
 
 RULES = [compile_rule(rule) for rule in default_rules()]
 NAMES = {rule.rule.name for rule in RULES}
@@ -222,9 +230,11 @@ def rows_of(*bodies: Body) -> dict[str, list[bytes]]:
     return {"app": [msgspec.json.encode(body) for body in bodies]}
 
 
-def assert_equal_to_the_rules(rows_of_apps: Mapping[str, Iterable[bytes]]) -> None:
-    """Compare what the simulator says with what the rules find, for each app, rule and task."""
+def assert_equal_to_the_truth(rows_of_apps: Mapping[str, Iterable[bytes]]) -> None:
+    """Compare what rows say with what the rules find, for each app, rule and task, and with what is published."""
     rows_of_apps = {app_id: list(rows) for app_id, rows in rows_of_apps.items()}
+    for app_id, rows in rows_of_apps.items():
+        assert published(app_id, rows) == pytest.approx(true_samples(tuple(rows)))
     truth = rule_truth(rows_of_apps)
     for app_id, evaluations in evaluate_rows(rows_of_apps, RULES).items():
         assert truth[app_id].keys() == evaluations.keys()
@@ -235,6 +245,19 @@ def assert_equal_to_the_rules(rows_of_apps: Mapping[str, Iterable[bytes]]) -> No
                 "evaluated": found.count(Outcome.PASS) + found.count(Outcome.VIOLATION),
                 "not_applicable": found.count(Outcome.NOT_APPLICABLE),
             }, (app_id, name)
+
+
+def published(app_id: str, rows: Iterable[bytes]) -> Samples:
+    """Return the samples about tasks that are not 0."""
+    tasks = [read_row(row, app_id=app_id) for row in rows]
+    aggregates = Aggregates(Buckets(), now=time.time())
+    aggregates.add_all([(task.configuration, task.push_times) for task in tasks if task is not None])
+    assert STATUS.sweep is not None
+    sweep = msgspec.structs.replace(STATUS.sweep, rows_without_task_id=tasks.count(None))
+    report = AppReport(msgspec.structs.replace(STATUS, account=ACCOUNT, app_id=app_id, sweep=sweep), aggregates)
+    return Seen(b"".join(text for each in families() for text in sections(each, each.samples(report))).decode()).tasks(
+        app_id
+    )
 
 
 def violated(truth: Mapping[str, Mapping[str, Any]], task_id: str) -> set[str]:
@@ -249,7 +272,7 @@ def test_each_rule_by_hand(name: str) -> None:
     for change in WRONG[name]:
         body = change(ordinary())
         assert violated(rule_truth(rows_of(body, neighbour))["app"], body["TaskId"]) == {name}
-        assert_equal_to_the_rules(rows_of(body, neighbour))
+        assert_equal_to_the_truth(rows_of(body, neighbour))
 
 
 def test_counts_by_hand() -> None:
@@ -277,7 +300,7 @@ def test_a_url_is_shared_across_apps() -> None:
     truth = rule_truth(rows)
     assert truth["app"]["push-stream-shared"]["violations"] == [body["TaskId"]]
     assert truth["other"]["push-stream-shared"]["violations"] == [body["TaskId"]]
-    assert_equal_to_the_rules(rows)
+    assert_equal_to_the_truth(rows)
 
 
 def test_the_demonstration_as_the_rules_find_it() -> None:
@@ -285,7 +308,7 @@ def test_the_demonstration_as_the_rules_find_it() -> None:
     clock = ManualClock()
     service = demo_service(now=clock)
     clock.advance(600)
-    assert_equal_to_the_rules({app_id: service.listed(app_id) for app_id in service.fleet.apps})
+    assert_equal_to_the_truth({app_id: service.listed(app_id) for app_id in service.fleet.apps})
 
 
 def test_ordinary_tasks_of_the_demonstration_violate_nothing() -> None:
@@ -320,7 +343,7 @@ def test_generated_fleets_with_everything_odd(spelling: str) -> None:
         fleet.create("app", change(maker.mixed("app")))
         for other in random.sample(changes, 4):
             fleet.create("app", _both(other, change, maker.mixed("app")))
-    assert_equal_to_the_rules({"app": [respelled(body, spelling) for body in fleet.bodies("app")]})
+    assert_equal_to_the_truth({"app": [respelled(body, spelling) for body in fleet.bodies("app")]})
 
 
 PATHS = [
@@ -329,6 +352,7 @@ PATHS = [
     if path not in {"AppId", "TaskId"}
 ]
 TEXTS = ["", "0", "1", "2", "5", "-5", "0.5", "29.97", "30.0", "100", "10000", "99999", "many", "AP-Singapore", "H.265"]
+TEXTS += ["0.5005", "0.502"]
 TEXTS += ["shareScreen", "true", "rtmp://u:p@a.example.com/b", '{"profile":"main"}', '{"preset":"placebo","profile":7}']
 
 
@@ -342,7 +366,16 @@ def test_any_value_in_one_place(path: str) -> None:
             ordinary(), {"SingleSubParams": SCREEN, "MultiStreamURL": [{"URL": f"{ONE_URL[0]['URL']}{value}"}]}
         )
         bodies.append(changed(body | own, path, value))
-    assert_equal_to_the_rules(rows_of(*bodies))
+    assert_equal_to_the_truth(rows_of(*bodies))
+
+
+SIZES: tuple[str | int, ...] = ("", "abc", 0, 1, 360, 480, 640, 641, 720, 721, 1080, 1280, 1920)
+
+
+@for_each(itertools.product(SIZES, SIZES), name=str)
+def test_any_size(size: tuple[str | int, str | int]) -> None:
+    """Rules and truth agree about every size, landscape or portrait, whole or not."""
+    assert_equal_to_the_truth(rows_of(encoded(VideoWidth=size[0], VideoHeight=size[1])(ordinary())))
 
 
 @given(
@@ -361,7 +394,7 @@ def test_any_values_in_any_places(changes: list[tuple[str, Any]]) -> None:
             body = changed(body, path, value)
         except (TypeError, KeyError, IndexError):  # what is around it was replaced before
             continue
-    assert_equal_to_the_rules(rows_of(body, {**copy.deepcopy(body), "TaskId": "same"}))
+    assert_equal_to_the_truth(rows_of(body, {**copy.deepcopy(body), "TaskId": "same"}))
 
 
 def _both(first: Callable[[Body], Body], second: Callable[[Body], Body], body: Body) -> Body:

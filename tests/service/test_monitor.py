@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-import structlog
 
 from exporter.config.capacity import forecast
 from exporter.config.model import AccessKey, App, Buckets, Collection, Config, Metrics, PerTask, Quota
@@ -16,7 +15,6 @@ from exporter.metrics.exposition import Format
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.rule_set import RuleSet
 from exporter.service.app_publisher import TaskSeries
-from exporter.simulator.faults import Fault
 from tests.support.monitored import (
     COLLECTION,
     AheadClock,
@@ -69,15 +67,6 @@ async def watching() -> AsyncIterator[Watched]:
         yield watched
     finally:
         await watched.monitor.close()
-
-
-async def test_apps_are_read_and_published_in_the_order_of_the_configuration(simulator: Simulated) -> None:
-    """Every configured app is soon up, with its tasks."""
-    async with watching() as watched:
-        await watched.apply(simulator.config("app-3", "app-1", "app-2"))
-        await until(lambda: watched.has_data("app-1", "app-2", "app-3"))
-        assert [app_id for _, app_id in watched.monitor.apps] == ["app-3", "app-1", "app-2"]
-        assert sample(watched.text, "rtcmpu_up", app_id="app-2") == 1
 
 
 async def test_before_its_first_sweep_an_app_is_pending(simulator: Simulated) -> None:
@@ -173,20 +162,6 @@ async def test_other_settings_of_an_account_hold_from_the_next_request_on_and_cu
         outcomes = before.collector.status.attempts
         assert all(outcome == "ok" for _, outcome in outcomes), outcomes
         await until(lambda: not access._retired)
-
-
-async def test_another_key_is_used_at_once(simulator: Simulated) -> None:
-    """After a change of credentials the service refuses what the new key may not do; the data stays meanwhile."""
-    async with watching() as watched:
-        await watched.apply(simulator.config("app-1"))
-        await until(lambda: watched.has_data("app-1"))
-
-        revoked = AccessKey(access_key_id="another", access_key_secret=Secret("key"))
-        await watched.apply(config(simulator.account("app-1", credentials=revoked)))
-
-        assert watched.has_data("app-1")
-        await until(lambda: sample(watched.text, "rtcmpu_collection_state", app_id="app-1", state="auth_error") == 1)
-        assert watched.has_data("app-1")
 
 
 async def test_other_buckets_are_counted_from_the_tasks_that_are_known(simulator: Simulated) -> None:
@@ -314,36 +289,6 @@ async def test_a_configuration_with_a_bad_ca_file_changes_nothing(simulator: Sim
         assert sample(watched.text, "rtcmpu_exporter_rate_limit_requests_per_second") == 40
         assert 'account="new"' not in watched.text
         assert 'account="bad"' not in watched.text
-
-
-async def test_a_monitor_that_never_started_can_be_closed() -> None:
-    """Closing is safe at any point of a start that fails."""
-    await Watched().monitor.close()
-
-
-async def test_data_that_becomes_too_old_is_withdrawn(simulator: Simulated) -> None:
-    """While nothing can be read the last data stays, until it is older than promised; then its series go."""
-    async with watching() as watched:
-        with structlog.testing.capture_logs():
-            collection = Collection(interval_seconds=0.2, sweep_interval_seconds=0.5, stale_after_seconds=600)
-            await watched.apply(config(simulator.account("app-1"), collection=collection))
-            await until(lambda: watched.has_data("app-1"))
-            simulator.service.faults.add(Fault("internal_error"))
-
-            def fails() -> bool:
-                watched.monitor.look_at_clock()
-                return sample(watched.text, "rtcmpu_up", app_id="app-1") == 0
-
-            await until(fails)
-            assert watched.has_data("app-1")
-            assert sample(watched.text, "rtcmpu_collection_data_available", app_id="app-1") == 1
-
-            watched.clock.ahead_seconds = 600
-            watched.monitor.look_at_clock()
-            assert watched.has_data()
-        assert sample(watched.text, "rtcmpu_collection_data_available", app_id="app-1") == 0
-        assert sample(watched.text, "rtcmpu_collection_state", app_id="app-1", state="server_error") == 1
-        assert sample(watched.text, "rtcmpu_collection_stale_after_seconds", app_id="app-1") is not None
 
 
 async def test_another_configuration_is_there_all_at_once(simulator: Simulated) -> None:

@@ -2,45 +2,10 @@
 
 import asyncio
 import itertools
-import time
 
 import pytest
 
-from tests.support.virtual_time import WALL_CLOCK_START, Deadlock, VirtualClock, run
-
-
-def test_waiting_takes_no_real_time_and_is_exact() -> None:
-    """A day of timers ends at its exact second, in the order of the timers."""
-
-    async def scenario() -> tuple[list[str], float, float]:
-        clock = VirtualClock()
-        order = []
-
-        async def note(name: str, seconds: float) -> None:
-            await clock.sleep(seconds)
-            order.append(name)
-
-        async with asyncio.TaskGroup() as group:
-            group.create_task(note("noon", 43_200))
-            group.create_task(note("evening", 64_800))
-            group.create_task(note("morning", 21_600))
-        return order, clock.monotonic(), clock.now()
-
-    began = time.monotonic()
-    assert run(scenario()) == (["morning", "noon", "evening"], 64_800, WALL_CLOCK_START + 64_800)
-    assert time.monotonic() - began < 5
-
-
-def test_timeouts_follow_virtual_time() -> None:
-    """`asyncio.timeout` is a timer as every other."""
-
-    async def scenario() -> float:
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(30):
-                await asyncio.Event().wait()
-        return asyncio.get_running_loop().time()
-
-    assert run(scenario()) == 30
+from tests.support.virtual_time import Deadlock, VirtualClock, run
 
 
 def test_waiting_for_what_cannot_happen_is_an_error() -> None:

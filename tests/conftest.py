@@ -4,6 +4,7 @@ import gc
 import os
 from collections.abc import Generator, Iterator
 from functools import partialmethod
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -28,11 +29,20 @@ settings.load_profile("exporter")
 Programs.forks_daemons = True  # what is started by an interpreter of its own says so
 
 
-LONGEST = (
-    *("sharing", "odd_answers", "enemies", "commands", "browser"),
-    *("matrix", "killed_writers", "alerting", "push_keys", "dashboards"),
+TESTS = Path(__file__).parent
+LONGEST = tuple(
+    TESTS / path
+    for path in (
+        *("processes/test_sharing.py", "processes/test_odd_answers.py", "collector/test_enemies.py"),
+        *("processes/test_commands.py", "processes/test_browser.py", "faults/test_matrix.py"),
+        *("storage/test_killed_writers.py", "processes/test_alerting.py", "processes/test_push_keys.py"),
+        "processes/test_dashboards.py",
+    )
 )
 """Of test files, in the order in which they begin: none is to be the last alone, and one computes while others wait."""
+PUNCTUAL = LONGEST[0]
+"""What it starts promises to do something within seconds: all other files run at a lower priority."""
+LOW_PRIORITY = 10
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -57,16 +67,24 @@ def pytest_collection() -> Generator[None, object, object]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes long, then processes, then simulations: workers take one file after another."""
+    if missing := [str(path) for path in LONGEST if not path.is_file()]:
+        raise pytest.UsageError(f"tests/conftest.py names test files that don't exist: {', '.join(missing)}")
 
     def place(item: pytest.Item) -> tuple[int, bool, bool]:
-        name = item.path.stem.removeprefix("test_")
         return (
-            LONGEST.index(name) if name in LONGEST else len(LONGEST),
+            LONGEST.index(item.path) if item.path in LONGEST else len(LONGEST),
             item.get_closest_marker("processes") is None,
             item.get_closest_marker("simulations") is None,
         )
 
     items.sort(key=place)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _priority(request: pytest.FixtureRequest) -> None:
+    """Lower the priority of this worker and of what it starts, from its first file that is not punctual on."""
+    if "PYTEST_XDIST_WORKER" in os.environ and request.path != PUNCTUAL:
+        os.setpriority(os.PRIO_PROCESS, 0, max(LOW_PRIORITY, os.getpriority(os.PRIO_PROCESS, 0)))
 
 
 @pytest.fixture(scope="module", autouse=True)

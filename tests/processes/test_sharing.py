@@ -23,8 +23,6 @@ APPS = {f"app-{number}": 30 for number in range(6)}
 RATE, FALLBACK, EXPORTERS = 5, 1, 3
 LEASE_SECONDS = 4.0
 FRESH_SECONDS = LEASE_SECONDS + 3.0
-LATEST_SECONDS = LEASE_SECONDS + 10.0
-"""In one round at most: other tests keep the processors busy meanwhile."""
 FIRST = 60
 """MaxIdleTime of all tasks before the first change."""
 ROUNDS = 4 if os.environ.get("CI") else 1
@@ -213,20 +211,18 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 def test_one_exporter_at_a_time_reads_with_each_budget_whatever_happens(world: World) -> None:
     """Over all faults no budget is exceeded, apps are fresh again in time, and history stays exact."""
-    began, late = time.monotonic(), []
+    began = time.monotonic()
     for number in range(ROUNDS * len(FAULTS)):
         fault, victim = FAULTS[number % len(FAULTS)], world.exporters[number % EXPORTERS]
         with fault(world, victim):
             world.change_all()
             others = None if fault is database_restarted else victim
-            took = world.wait_until_fresh(within_seconds=LATEST_SECONDS, without=others)
-            late += [(fault.__name__, took)] if took > FRESH_SECONDS else []
+            took = world.wait_until_fresh(within_seconds=FRESH_SECONDS, without=others)
             if fault in {stopped, partitioned}:
                 time.sleep(max(0.0, LEASE_SECONDS + 1 - took))
         eventually(world.is_balanced)
         world.wait_until_fresh(within_seconds=90)
         eventually(world.has_exact_history)
-    assert len(late) <= 1, late
     most = {app: world.service.most_in_a_second(f"key-{app}", began) for app in APPS}
     allowed = RATE + (EXPORTERS - 1) * FALLBACK
     assert max(most.values()) <= allowed + 1, most  # one that is in flight when a process stands still

@@ -6,16 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.generated import examples
 from tests.support.postgresql import PostgreSQL
 from tests.support.processes import Programs
 
 pytestmark = pytest.mark.processes
 
-KILLS = 200  # of each kind of database
+KILLS = examples(200)  # of each kind of database
 
 
 def test_no_confirmed_change_is_lost_or_doubled(server: PostgreSQL, tmp_path: Path) -> None:
-    """Of 200 writers that are killed at random moments none leaves a database that misses or doubles a change."""
+    """Of many writers that are killed at random moments none leaves a database that misses or doubles a change."""
     urls = f"sqlite:{tmp_path / 'rtcmpu.db'}", server.new_database()
     with Programs(tmp_path) as programs:
         command = sys.executable, "-m", "tests.storage.killed_writers"

@@ -42,7 +42,7 @@ LONGEST = tuple(
 """Of test files, in the order in which they begin: none is to be the last alone, and one computes while others wait."""
 PUNCTUAL = LONGEST[0]
 """What it starts promises to do something within seconds: all other files run at a lower priority."""
-LOW_PRIORITY = 10
+LOW_PRIORITY = 5
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

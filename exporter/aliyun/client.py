@@ -92,10 +92,7 @@ class Client:
         return await self._request({"AppId": app_id, "PageNo": str(page_no), "PageSize": str(page_size)})
 
     async def look_up(self, app_id: str, task_id: str) -> ListPage:
-        """Read one task; the page has no rows where there is none. Raises as `list_tasks` does.
-
-        Of an answer with many rows, which is not about one task, the first two are enough to show that.
-        """
+        """Read one task; the page has no rows where there is none. Raises as `list_tasks` does."""
         page = await self._request({"AppId": app_id, "TaskId": task_id}, may_be_unknown=True)
         return page._replace(rows=[msgspec.Raw(bytes(row)) for row in page.rows[:2]])
 

@@ -66,10 +66,7 @@ def checked_key(
     names: tuple[str, str, str] = ("access_key_id", "access_key_secret", "security_token"),
     expires_at: float | None = None,
 ) -> Credentials:
-    """Return a key without white space around its parts.
-
-    Raises ApiError (auth_error) if a part is empty or could not be sent: it has the part's name, never its value.
-    """
+    """Return a key without white space; raises ApiError (auth_error) with the part's name, never its value."""
     parts = [stripped(part) for part in (access_key_id, access_key_secret, security_token or "")]
     for name, part in zip(names, parts, strict=True):
         if not part and name != names[2]:

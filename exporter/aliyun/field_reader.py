@@ -166,10 +166,7 @@ def is_absent(value: Any) -> bool:
 
 
 def read_integer(value: Any) -> int | None:
-    """Read a whole number: `"30"`, `"30.0"`, 30 or 30.0; None where it is absent.
-
-    Raises Unreadable if it is something else, a boolean among others, or beyond `MAX_NUMBER`.
-    """
+    """Read a whole number: `"30"`, `"30.0"`, 30 or 30.0; None if absent. Raises Unreadable otherwise."""
     if type(value) is str:
         return _spelled_integer(value)
     number = _number(value)

@@ -267,10 +267,7 @@ _ENCODER: Final = msgspec.msgpack.Encoder()
 
 
 def hide_texts(reader: FieldReader, row: Row, channel_id: str = "") -> PaneUsers:
-    """Replace each text of which only a digest is kept by True or None.
-
-    Return how panes and listed users go together.
-    """
+    """Replace private texts by True or None; return how panes and listed users go together."""
     single = row.single_sub_params
     if single:
         single.user_id = reader.hide("users", single.user_id, "SingleSubParams.UserId")

@@ -234,10 +234,7 @@ class HttpAnswer(NamedTuple):
 
 
 def open_session(*, ca_file: Path | None = None) -> aiohttp.ClientSession:
-    """Open the session that carries all requests of one account, to be closed; raises as `trusting` does.
-
-    It keeps connections alive, accepts gzip and keeps no cookies.
-    """
+    """Open an account's session: keep-alive, gzip, no cookies; raises as `trusting` does."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
             ssl=True if ca_file is None else trusting(ca_file),  # True: aiohttp's own TLS, shared by all sessions

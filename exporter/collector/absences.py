@@ -265,10 +265,7 @@ class Absences:
             self._cut_at = None
 
     async def _look_up_until(self, task_ids: list[str], wanted: int) -> tuple[set[str], int]:
-        """Look up tasks, a few first, until one exists, enough are gone, or time is up.
-
-        Returns which are gone, and how many exist.
-        """
+        """Look up tasks until one exists, enough are gone, or time is up; return which are gone, and how many exist."""
         gone: set[str] = set()
         existing = 0
 

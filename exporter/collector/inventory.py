@@ -134,10 +134,7 @@ class Change(msgspec.Struct, frozen=True, gc=False):
 
 
 class Inventory:
-    """The tasks of one app that were accepted, by TaskId.
-
-    Only whole readings and rows that were really read change it, each in one synchronous step.
-    """
+    """The accepted tasks of one app, by TaskId; each change is one synchronous step."""
 
     def __init__(self) -> None:
         self.starts_known = False

@@ -113,10 +113,7 @@ class ListReader:
         return whole.reading
 
     def _worth_asking_ahead(self, whole: ListPass, expected_tasks: int) -> int:
-        """How many requests may be in flight: many where rows were last time, few beyond them.
-
-        If the service returned smaller pages than requested, the first one shows whether it still does.
-        """
+        """How many requests may be in flight: many where rows were last time, few beyond them."""
         seems_capped = self.plan.largest_page < whole.reading.largest_page
         if not whole.may_ask_ahead or (seems_capped and not whole.reading.digests):
             return 1
@@ -306,10 +303,7 @@ class SweepReader:
 
 
 def _proves_absence(reading: Reading, front: Reading | None, previous: Reading | None) -> bool:
-    """Whether a list that did not change was read whole, so that a task that it does not show is gone.
-
-    Where windows share no rows, only the pass before can show that nothing changed.
-    """
+    """Whether a list that did not change was read whole, so that what it does not show is gone."""
     if len(reading.seen) != reading.length:
         return False
     is_again = previous is not None and previous.digests == reading.digests

@@ -93,10 +93,7 @@ class ChangeNotes:
         self._appeared: _Seen = {}
 
     def of(self, changes: Sequence[Change], now: float, *, times_known: bool) -> list[tuple[str, ...]]:
-        """Return the notes of each change of one reading of an app; its removals count as noticed first.
-
-        `now` is in monotonic seconds. If not `times_known`, they may have happened before the update before.
-        """
+        """Return the notes of each change of one reading; removals count first. `now` is in monotonic seconds."""
         self.forget(now)
         reused: set[int] = set()
         if times_known:

@@ -147,10 +147,7 @@ class StatusTracker:
         self._last_update_began = began
 
     def swept(self, sweep: Sweep, intervals: Intervals, *, began_at: float) -> None:
-        """Note an accepted sweep, which began at a monotonic time: its age must not depend on the wall clock.
-
-        That the intervals shrink later must not make its data stale before the next sweep.
-        """
+        """Note an accepted sweep, which began at a monotonic time."""
         self._stale_after_at_last_sweep = intervals.stale_after_seconds
         self._attempts[Kind.SWEEP, State.OK] += 1
         self._outcomes[Kind.SWEEP] = (State.OK, "")

@@ -25,10 +25,7 @@ def kind_of(change: Change) -> str:
 
 
 def changed_fields(before: Task, after: Task) -> tuple[str, ...]:
-    """Return the groups of fields in which two versions of a task differ, in the order of `FIELD_GROUPS`.
-
-    A difference that no group accounts for, such as an unknown field, is `other`.
-    """
+    """Return the groups of fields that differ, in the order of `FIELD_GROUPS`; `other` for the rest."""
     groups = tuple(group.name for group in _GROUPS if group.differs(before, after))
     if OUTPUTS in groups:  # another destination has another key
         groups = tuple(name for name in groups if name != PUSH_KEYS)

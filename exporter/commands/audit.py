@@ -20,10 +20,7 @@ Output = Literal["table", "json", "sarif", "junit"]
 
 
 def audit(source: ConfigurationSource, output: Output, fail_on: Severity | None) -> int:
-    """Sweep, evaluate and print; returns the exit code. With `fail_on` None no violation counts as a failure.
-
-    Raises ConfigError, or UsageError: a CA file of the configuration can't be used.
-    """
+    """Sweep, evaluate and print; returns the exit code. Raises ConfigError or UsageError."""
     return run(_audit(source, output, fail_on, log_errors_only()))
 
 

@@ -229,10 +229,7 @@ LEVELS: Final[Mapping[Severity, str]] = MappingProxyType(
 
 
 def as_sarif(audit: Audit, directory: Path) -> str:
-    """Return the log of one run; ASCII, so that no terminal acts upon what it contains.
-
-    Names of files within the working directory are relative to it, as code hosts want them.
-    """
+    """Return the log of one run in ASCII; names of files are relative to the working directory."""
     places = {rule.name: place for place, rule in enumerate(audit.rules)}
     run = {
         "tool": {

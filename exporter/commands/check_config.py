@@ -29,10 +29,7 @@ from exporter.web.webconfig.web_config import read_web_config
 
 
 def check_config(source: ConfigurationSource, path: Path, *, probe: bool, web_config_file: Path | None = None) -> int:
-    """Show what a configuration means; returns the exit code.
-
-    Raises ConfigError with every mistake, also of the web configuration if there is one.
-    """
+    """Show what a configuration means; returns the exit code. Raises ConfigError with every mistake."""
     loaded = _loaded(source, web_config_file)
     config = loaded.config
     warn(loaded.warnings)

@@ -31,10 +31,7 @@ from exporter.service.supervisor import Supervisor
 
 
 async def sweep(config: Config, rule_set: RuleSet, exposition: Exposition[AppReport], metrics: SelfMetrics) -> Monitor:
-    """Sweep all apps, with a progress bar on a terminal, evaluate their tasks and close every connection.
-
-    Raises UsageError if a CA file of the configuration can't be used.
-    """
+    """Sweep all apps, with a progress bar on a terminal, and evaluate their tasks. Raises UsageError."""
     rng = random.Random()  # noqa: S311 - no secret
     monitor = Monitor(exposition, metrics, clock=SystemClock(), rng=rng)
     await monitor.apply(config, rule_set)

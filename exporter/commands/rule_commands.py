@@ -50,10 +50,7 @@ def run_cases(rule: CompiledRule) -> Iterator[CaseResult]:
 
 
 def variables_of(case: Case) -> dict[str, Any]:
-    """Return every variable of a rule as it is in a case: what the case gives, the rest at its default.
-
-    Of `first_seen` and `age`, one that is not given follows from the other.
-    """
+    """Return the variables of a test case, the rest at their defaults."""
     given = case.variables
     now: datetime = given.get("now", CASES_NOW)
     first_seen: datetime = given.get("first_seen", now - given.get("age", timedelta()))
@@ -86,10 +83,7 @@ Output = Literal["table", "json"]
 
 
 def list_rules(source: ConfigurationSource, output: Output, now: float) -> int:
-    """Print every rule that a configuration knows, and which exemptions are over by `now`; returns the exit code.
-
-    Raises ConfigError.
-    """
+    """Print every rule that a configuration knows; returns the exit code. Raises ConfigError."""
     loaded = source.load()
     warn(loaded.warnings)
     policy, rule_set = loaded.config.policy, loaded.rule_set

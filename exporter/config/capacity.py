@@ -100,10 +100,7 @@ def pages_of(tasks: int) -> int:
 
 
 def sweep_requests_of(tasks: int) -> int:
-    """Return how many requests a sweep of `tasks` tasks takes: its pages, the end probed, the front read again.
-
-    An app that fits on one page has no front to read again.
-    """
+    """Return how many requests a sweep takes: pages, the end probed, the front read again."""
     pages = pages_of(tasks)
     return pages + (1 if pages == 1 else 2)
 

@@ -31,10 +31,7 @@ from exporter.core.regular_file import database_refusal
 
 
 def read_config(path: Path, files: Files, environ: Mapping[str, str]) -> tuple[Node | None, Config | None]:
-    """Return the tree of a configuration, the apps of files of their own in it, and what it means.
-
-    Every mistake is noted in `files`; None: there is no tree, or what it means has mistakes.
-    """
+    """Return the tree, its app files, and what it means (None with mistakes, which are in `files`)."""
     node = files.node(path)
     if node is None:
         return None, None
@@ -162,10 +159,7 @@ ENDPOINT_FLAG: Final = "--api.endpoint"
 
 
 def from_flags(app_ids: Sequence[str], endpoint: str = DEFAULT_ENDPOINT) -> Config:
-    """Return one account, named `default`, with these apps and the default credential chain.
-
-    Raises ConfigError with every mistake; each names its flag.
-    """
+    """Return one account, `default`, with these apps and the default chain. Raises ConfigError."""
     mistakes = Mistakes()
     app_place, endpoint_place = Position(0, APP_FLAG), Position(1, ENDPOINT_FLAG)
     if not app_ids:

@@ -50,10 +50,7 @@ class Mistakes:
         return len(self._found)
 
     def add(self, position: Position, text: str) -> None:
-        """Note a mistake, once.
-
-        Raises ConfigError if there are more than anyone reads; the last one says that the rest is left out.
-        """
+        """Note a mistake, once. Raises ConfigError if there are more than anyone reads."""
         self._found[Mistake(position, text)] = None
         if len(self._found) >= MOST_MISTAKES:
             last = max(mistake.position for mistake in self._found)

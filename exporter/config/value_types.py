@@ -46,10 +46,7 @@ _SHOWN_UNITS: Final = ("d", "h", "m", "s", "ms")
 
 
 def parse_duration(text: str) -> float:
-    """Return the seconds that a duration such as `1h30m` means; `0` needs no unit.
-
-    Raises ValueError if the text is no duration, or longer than a hundred years.
-    """
+    """Return the seconds of a duration such as `1h30m`; raises ValueError beyond a hundred years."""
     if text == "0":
         return 0.0
     match = _DURATION_TEXT.fullmatch(text)

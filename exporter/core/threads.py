@@ -14,10 +14,7 @@ T = TypeVar("T")
 
 
 class Worker:
-    """Runs up to `threads` blocking calls at a time in threads of its own, each of which ends with its call.
-
-    Further ones wait for one of them to return: bound that wait.
-    """
+    """Runs up to `threads` blocking calls in threads of its own; further ones wait: bound that wait."""
 
     def __init__(self, name: str, *, threads: int = 1) -> None:
         self._name = name

@@ -181,10 +181,7 @@ class Exposition(Generic[Report]):
         self.publish_own()
 
     def update(self, key: Key, report: Report) -> None:
-        """Take note of a new report, which replaces the last one under the same key.
-
-        Lines are in the order of keys; no two keys may have a series in common.
-        """
+        """Take note of a report that replaces the last one of its key; no two keys may share a series."""
         for family in self._families:
             version, versions = family.version(report), self._versions[family.name]
             if version is None or versions.get(key) != version:

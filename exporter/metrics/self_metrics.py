@@ -404,10 +404,7 @@ class SelfMetrics(OwnFamilies):
                         self.set(EXEMPTION_EXPIRY, exemption.ends_at, rule.name, exemption.name)
 
     def add_account(self, account: str) -> AccountMetrics:
-        """Publish an account, and return where its requests are counted.
-
-        The counts of an account that is already published continue.
-        """
+        """Publish an account, or continue its counts; return where its requests are counted."""
         if account not in self._accounts:
             self._accounts[account] = AccountMetrics(self, account)
         return self._accounts[account]

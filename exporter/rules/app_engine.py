@@ -53,10 +53,7 @@ class _Evaluated(Struct, frozen=True, gc=False):
 
 
 class Backlog:
-    """The tasks of one app that are to be evaluated, each as it is when its turn comes.
-
-    Tasks that changed come before those that are only looked at again.
-    """
+    """The tasks of one app that are to be evaluated; those that changed come first."""
 
     def __init__(self) -> None:
         self._marked: dict[str, Scope] = {}
@@ -160,10 +157,7 @@ class AppPolicy:
         self._is_concluded = False
 
     def collected(self, changes: Sequence[Change], *, baseline: bool, available: bool) -> None:
-        """Take note of changes in the inventory; a baseline has all tasks that there are.
-
-        Without available data no tasks are evaluated.
-        """
+        """Take note of changes in the inventory; without available data no tasks are evaluated."""
         self.available = available
         if baseline:
             self.backlog.add_changed(self._evaluated)
@@ -219,10 +213,7 @@ class AppPolicy:
                 self._common.events.baseline(self.key, violations)
 
     def renew_report(self, examples: Callable[[Severity], int]) -> bool:
-        """Bring the report up to date, with as many examples of each rule as its severity may show.
-
-        Returns whether another report is there now.
-        """
+        """Bring the report up to date; returns whether it is another one now."""
         if self.report is None and self.backlog:
             return False
         rules = self.counted.reports(examples)

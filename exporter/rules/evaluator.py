@@ -58,10 +58,7 @@ class SharedEvaluations:
 
 
 class Evaluator:
-    """Evaluates the rules of one app. `rules` has the order of the outcomes, which is not that of the argument.
-
-    `app` is what rules can depend on of the app.
-    """
+    """Evaluates the rules of one app; `rules` has the order of the outcomes."""
 
     def __init__(self, rules: Iterable[CompiledRule], app: Hashable, shared: SharedEvaluations) -> None:
         kinds: dict[_Kind, list[CompiledRule]] = {}

@@ -41,10 +41,7 @@ class Resolution(StrEnum):
 
 
 class FindingEvents:
-    """Receives events of findings; by itself it discards them.
-
-    A task_id of None stands for the app as a whole; a text is one line for people.
-    """
+    """Receives events of findings; discards them by itself. A task_id of None is the app as a whole."""
 
     def baseline(self, app: AppKey, violations: int) -> None:
         """An app was evaluated for the first time, or by some rules; these violations are reported in no other way."""
@@ -337,10 +334,7 @@ class CountedFindings:
                 self._open_or_resolve(findings, THE_APP, before, outcome, now=now, text=text)
 
     def settle(self) -> int | None:
-        """Begin to count events by all rules: what is open now is the baseline of those that were not settled.
-
-        Returns how many violations that baseline has; None: all rules were settled.
-        """
+        """Begin to count events by all rules; return how many violations a new baseline has, else None."""
         self._remembered = {}
         unsettled = [findings for findings in self._in_order if not findings.settled]
         for findings in unsettled:

@@ -278,10 +278,7 @@ class LimiterPool:
         self._groups: list[_Sharing] = []
 
     def regroup(self, accounts: Sequence[Account], key_ids: Mapping[str, str]) -> dict[str, Limiter]:
-        """Apply another configuration, in one step that can't fail; return each account's limiter, by its name.
-
-        `key_ids` are the access key ids that were fetched so far, by the accounts' names.
-        """
+        """Apply another configuration in one step that can't fail; return each account's limiter, by name."""
         planned = [self._planned(members, key_ids) for members in limiter_groups(accounts, key_ids)]
         claims = Counter(old for _, _, parents in planned for old in parents)
         before, self._groups = self._groups, []

@@ -248,10 +248,7 @@ class Daemon:
         self._stop.set()
 
     async def reload(self) -> str | None:
-        """Load the configuration and that of the web as they are now; a bad one changes nothing.
-
-        Returns why one is refused, a line for each mistake; None: both are in force.
-        """
+        """Load the configurations again; return why one is refused, a line for each mistake, or None."""
         refusal = await self._reload_configuration()
         mistakes = () if self._gate is None else await self._gate.followed.load_again()
         with self._monitor.supervisor.guarded(Component.PUBLISH):

@@ -193,10 +193,7 @@ class ServiceManager:
 
 
 def inherited_sockets(environ: MutableMapping[str, str], *, first: int = FIRST_DESCRIPTOR) -> Sequence[socket.socket]:
-    """Return the listening sockets that the service manager opened, and take them out of the environment.
-
-    Raises UsageError if there are none, or one of them does not listen for streams.
-    """
+    """Return the sockets that the service manager opened; raises UsageError if there are none."""
     if environ.pop("LISTEN_PID", "") != str(os.getpid()):
         raise UsageError("no sockets were handed over: expected to be started by a systemd socket unit")
     number = environ.pop("LISTEN_FDS", "")

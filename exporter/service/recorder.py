@@ -96,10 +96,7 @@ class Recorder(FindingEvents):
         self._ended = 0
 
     async def use(self, config: Config, *, loads: bool = True) -> list[SavedApp]:
-        """Use another database, or none; return what it holds if it `loads`.
-
-        Everything is written to one that replaces another.
-        """
+        """Use another database, or none, and write everything to it; return what it holds if it `loads`."""
         settings, before = config.storage, self._settings
         self._settings, self._push_auth = settings, config.policy.push_auth_settings
         configured = {(account.name, app.id) for account in config.accounts for app in account.apps}

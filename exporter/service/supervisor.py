@@ -97,10 +97,7 @@ class Supervisor:
             self.works(part, app)
 
     def failed(self, part: Component, error: BaseException, app: App = NO_APP) -> str:
-        """Count a failure, and log it unless the same part failed in the same place before.
-
-        Returns one line for people, without what the exception says.
-        """
+        """Count a failure, log it the first time, and return one line for people."""
         self._count(part)
         frames = traceback.extract_tb(error.__traceback__, limit=-1)
         place = f" at {_short(frames[0].filename)}:{frames[0].lineno}" if frames else ""

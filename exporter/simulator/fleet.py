@@ -87,10 +87,7 @@ class Fleet:
         self.apps.setdefault(app_id, TaskList())
 
     def create(self, app_id: str, body: Body, *, marks: tuple[str, ...] = (), at: float | None = None) -> str:
-        """Add a task, or replace the one with its TaskId, as the newest of its app; returns its key.
-
-        A body without a TaskId is listed as it is, and known here by a key of its own.
-        """
+        """Add a task, or replace the one with its TaskId, as the newest of its app; returns its key."""
         self._created += 1
         task_id = str(body.get("TaskId") or f"without-task-id-{self._created}")
         self._happen(app_id, task_id, msgspec.json.encode(body), at, marks=marks)

@@ -142,10 +142,7 @@ class RunningServer:
 async def start(
     service: Service, host: str = "127.0.0.1", port: int = 0, *, longest_hang_seconds: float = LONGEST_HANG_SECONDS
 ) -> RunningServer:
-    """Listen on `host` and `port` (0: any free one) and answer for `service`; raises OSError.
-
-    A request that is to hang is cut off after `longest_hang_seconds`.
-    """
+    """Listen on `host` and `port` (0: any free one) and answer for `service`; raises OSError."""
     application = web.Application(client_max_size=2**24)
     operation = partial(answered, service, longest_hang_seconds)
     application.add_routes([web.post("/", operation), web.get("/", operation, allow_head=False)])

@@ -45,10 +45,7 @@ class SimulatorOptions(Struct, frozen=True):
 
 
 def build_service(options: SimulatorOptions, *, now: Callable[[], float] = time.time) -> Service:
-    """Return the service that the options ask for; its one account has the documented key.
-
-    Raises ValueError for a fault or variant that is not `NAME=VALUE`, or does not exist, with what exists.
-    """
+    """Return the service that the options ask for; raises ValueError for an unknown fault or variant."""
     faults = [parse_fault(text) for text in options.faults]
     variants = parse_variants(options.variants)
     fleet = Fleet(now)

@@ -9,10 +9,7 @@ USED_SHARE: Final = 0.8
 
 
 def own_end(asked_at: float, lease_seconds: float) -> float:
-    """Return until when a holder may use a lease, by its own monotonic clock.
-
-    The database counts from when it extended the lease, which was after the holder asked for it.
-    """
+    """Return until when a holder may use a lease, by its own monotonic clock."""
     return asked_at + USED_SHARE * lease_seconds
 
 

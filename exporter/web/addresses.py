@@ -74,10 +74,7 @@ _LONGEST_SHOWN_HOST: Final = 100
 
 
 class KnownHosts:
-    """Names under which browsers may reach the server; in `allowed`, `*` and `?` match as in shells.
-
-    Raises UsageError if `external_url` or one of `allowed` is invalid.
-    """
+    """Names under which browsers may reach the server, as patterns. Raises UsageError if one is invalid."""
 
     def __init__(
         self, own_names: Collection[str] = (), *, external_url: str | None = None, allowed: Sequence[str] = ()

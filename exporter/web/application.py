@@ -142,10 +142,7 @@ _STATUS_OF_ERROR: Final = {BadQueryError: 400, UnknownNameError: 404, HistoryErr
 
 
 def accounting(view: View, renderer: Renderer) -> Middleware:
-    """Return a middleware that turns every failure into a response and counts every response.
-
-    Errors of pages are pages, and browsers get unknown paths as one.
-    """
+    """Return a middleware that turns every failure into a response and counts every response."""
 
     @web.middleware
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:

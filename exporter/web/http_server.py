@@ -305,10 +305,7 @@ async def start(
     gate: "Gate | None" = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Running:
-    """Serve an application on addresses, or on `sockets` instead, as systemd passes them; plain HTTP without `gate`.
-
-    Raises ListenError: an address is malformed, in use or on another machine.
-    """
+    """Serve an application on addresses, or on `sockets`; plain HTTP without `gate`. Raises ListenError."""
     if gate is not None:
         gate.guard(app)
     tls = None if gate is None else gate.tls

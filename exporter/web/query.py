@@ -217,10 +217,7 @@ class Query(Struct, frozen=True, kw_only=True):
         return inf if value is None else -value if self.sort.startswith("-") else value
 
     def place_before(self, names: int, *, is_sorted: bool) -> tuple[float | str, ...]:
-        """Return the sorted number, or 0, and the names of the last item of the page before.
-
-        Raises BadQueryError if the cursor is of another order.
-        """
+        """Return the sorted number and names of the last item before a cursor. Raises BadQueryError."""
         if not self.after:
             return -inf, *[""] * names
         number = self.after[:-names]
@@ -311,10 +308,7 @@ class Query(Struct, frozen=True, kw_only=True):
         )
 
     def unknown_names(self, view: View, former_apps: Iterable[tuple[str, str]] = ()) -> Sequence[str]:
-        """Return a sentence for each name in a filter that does not exist: an empty list would look like all is well.
-
-        `former_apps` are known besides the configured ones.
-        """
+        """Return a sentence for each name in a filter that neither exists nor is in `former_apps`."""
         statuses = [app.status for app in view.statuses()]
         apps = {(status.account, status.app_id) for status in statuses} | set(former_apps)
         unknown = []
@@ -367,10 +361,7 @@ def known(*parts: str | Parameter) -> tuple[Parameter, ...]:
 
 
 def read_query(given: Iterable[tuple[str, str]], parameters: Sequence[Parameter]) -> Query:
-    """Return what the parameters of an API request ask for.
-
-    Raises BadQueryError if one is unknown, given twice, empty, or invalid.
-    """
+    """Return what the parameters of an API request ask for. Raises BadQueryError."""
     by_name = {parameter.name: parameter for parameter in parameters}
     values: dict[str, Any] = {}
     for name, text in given:
@@ -387,10 +378,7 @@ def read_query(given: Iterable[tuple[str, str]], parameters: Sequence[Parameter]
 
 
 def read_form(given: Mapping[str, str], parameters: Iterable[Parameter]) -> Query:
-    """Return the query of a page's form: empty fields match everything, unknown ones are ignored.
-
-    Raises BadQueryError if a field is very long or invalid.
-    """
+    """Return the query of a page's form; empty fields match everything. Raises BadQueryError."""
     values: dict[str, Any] = {}
     for parameter in parameters:
         text = given.get(parameter.name, "").strip()

@@ -148,10 +148,7 @@ def listed_header(request: web.Request, name: str) -> str:
 async def stream(
     request: web.Request, headers: Mapping[str, str], chunks: Iterable[bytes], *, longest_seconds: float
 ) -> web.StreamResponse:
-    """Send ready bytes; `headers` has their Content-Length.
-
-    Raises ConnectionError if the client went away, or took longer than `longest_seconds` and was cut off.
-    """
+    """Send ready bytes. Raises ConnectionError if the client went away or took `longest_seconds`."""
     response = web.StreamResponse(headers=headers)
     try:
         async with asyncio.timeout(longest_seconds):
@@ -214,10 +211,7 @@ def document_of(kind: type[D], /, *sources: Any, **values: Any) -> D:
 def revalidated_response(
     request: web.Request, body: bytes, content_type: str = JSON_TYPE, link: str = ""
 ) -> web.Response:
-    """Return a response that the client may keep and must revalidate: 304 if it is unchanged.
-
-    The ETag is weak, since it is of the content and not of its encoding.
-    """
+    """Return a response that the client must revalidate by its weak ETag: 304 if unchanged."""
     etag = xxhash.xxh3_128_hexdigest(body)
     headers = {hdrs.ETAG: f'W/"{etag}"', hdrs.CACHE_CONTROL: "no-cache", hdrs.VARY: "Accept, Accept-Encoding"}
     if link:

@@ -75,10 +75,7 @@ class Gate:
             structlog.get_logger().info("http2 is not spoken here, clients get HTTP/1.1")
 
     def guard(self, app: web.Application) -> None:
-        """Check all requests of an application, unknown paths included; call this before it serves.
-
-        Refusals pass through the middlewares that the application has already, so they are counted as well.
-        """
+        """Check all requests of an application, unknown paths included; call this before it serves."""
         app.middlewares.append(self._middleware)
         app.on_response_prepare.append(self._add_headers)
 

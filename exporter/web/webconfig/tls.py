@@ -133,10 +133,7 @@ class TlsError(Exception):
 def server_context(
     config: TlsServerConfig, certificate: bytes, key: bytes, authorities: bytes | None = None
 ) -> ssl.SSLContext:
-    """Return a context for a server, from PEM; `authorities` vouch for clients, None: the system's, as in Go.
-
-    Raises TlsError if something can't be used.
-    """
+    """Return a server's context from PEM; `authorities` None: the system's. Raises TlsError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_alpn_protocols(["http/1.1"])
     _set_versions_and_ciphers(context, config)
@@ -218,10 +215,7 @@ def _trust(context: ssl.SSLContext, authorities_pem: bytes | None) -> None:
 
 @contextmanager
 def _as_file(content: bytes) -> Iterator[str]:
-    """Give bytes a path, since OpenSSL reads certificates only from files.
-
-    In memory where possible, so that it works on a read-only file system and leaves no key on disk.
-    """
+    """Give bytes a path for OpenSSL, in memory where possible, so that no key is left on disk."""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("pem")
         try:

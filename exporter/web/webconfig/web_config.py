@@ -143,10 +143,7 @@ class WebConfig(Struct, frozen=True):
 
 
 def read_web_config(path: Path, seen: SeenFiles) -> WebConfig:
-    """Read a file; relative paths in it start at its directory.
-
-    `seen` gets all files that were read, also if there are mistakes. Raises ConfigError with every mistake.
-    """
+    """Read a file; `seen` gets all files that were read. Raises ConfigError with every mistake."""
     seen.look_at(path)
     files = Files(path.parent, {})
     mistakes = files.mistakes

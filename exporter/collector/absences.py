@@ -290,9 +290,17 @@ class Absences:
         confirmed, self._confirmed = self._confirmed, set()
         return [change for task_id in confirmed for change in self._is_gone(task_id)]
 
-    async def settle(self, *, seconds: float, doubts: bool, changed: Callable[[list[Change], int], None]) -> None:
+    async def settle(
+        self,
+        *,
+        seconds: float,
+        within_seconds: float,
+        doubts: bool,
+        changed: Callable[[list[Change], int], None],
+    ) -> None:
         """Look up what is in doubt, if `doubts`, and read rows again that were refused as outdated, for some seconds.
 
+        All of it ends `within_seconds`, the proof that many tasks are gone included, which may take longer.
         `changed` is called after each answer with what changed, and how many tasks the list had failed to show.
         It ends at an answer with other tasks.
         """
@@ -316,30 +324,35 @@ class Absences:
             changed(changes, int(in_doubt and answer.row is not None))
 
         self._settling = True
+        ends_at = self._clock.monotonic() + within_seconds
         try:
             with suppress(OtherTasksError):
                 if doubts:
-                    await self._prove_absence(found, changed)
+                    await self._prove_absence(found, changed, ends_at=ends_at)
                 now = self._clock.monotonic()
                 outdated = [task_id for task_id, at in self._read_again_at.items() if at <= now]
                 task_ids = outdated + (self._doubts.due(now) if doubts else [])
-                await self._look_up_all(task_ids, seconds=seconds, found=found)
+                await self._look_up_all(task_ids, seconds=min(seconds, ends_at - now), found=found)
         finally:
             self._settling = False
 
     async def _prove_absence(
-        self, found: Callable[[Found], None], changed: Callable[[list[Change], int], None]
+        self, found: Callable[[Found], None], changed: Callable[[list[Change], int], None], *, ends_at: float
     ) -> None:
         """Look up some of what the last sweep did not show, and remove all of it if that finds none."""
+
+        def seconds() -> float:
+            return min(PROOF_SECONDS, ends_at - self._clock.monotonic())
+
         if self._absent:
             chosen = self._doubts.sample(self._absent)[: max(0, PROOFS_OF_LARGE_LOSS - self._lost)]
-            await self._look_up_all(chosen, seconds=PROOF_SECONDS, found=found)
+            await self._look_up_all(chosen, seconds=seconds(), found=found)
             gone = self._absent if self._lost else self._absent & self._absent_before
             self._absent_before = self._absent - gone
             self._absent = set()
             changed([change for task_id in gone for change in self._is_gone(task_id)], 0)
         chosen = self._doubts.sample(self._cut_perhaps)
-        if chosen and await self._look_up_all(chosen, seconds=PROOF_SECONDS, found=found) == len(chosen):
+        if chosen and await self._look_up_all(chosen, seconds=seconds(), found=found) == len(chosen):
             gone, self._cut_perhaps = self._cut_perhaps, set()
             changed([change for task_id in gone for change in self._is_gone(task_id)], 0)
         self._cut_perhaps = set()
@@ -371,13 +384,10 @@ class Absences:
         running: dict[asyncio.Future[Found], str] = {}
         gone = 0
         try:
-            while waiting or running:
+            while (waiting or running) and (left := until - self._clock.monotonic()) > 0:
                 while waiting and len(running) < LOOKUPS_AT_ONCE:
                     task_id = waiting.pop()
                     running[asyncio.ensure_future(self._look_up(task_id))] = task_id
-                left = until - self._clock.monotonic()
-                if left <= 0:
-                    break
                 done, _ = await asyncio.wait(running, timeout=left, return_when=asyncio.FIRST_COMPLETED)
                 for lookup in [each for each in running if each in done]:  # in the order of asking, on every run
                     task_id = running.pop(lookup)

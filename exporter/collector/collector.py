@@ -6,6 +6,7 @@ replaced as a whole: a reader never sees a mixture.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from math import inf
 from typing import Final
 
 import structlog
@@ -171,9 +172,14 @@ class Collector:
     async def sweep(self) -> None:
         """Read the whole list and accept it, then settle what it did not show."""
         self.wants_sweep, self.sweeping = False, True
+        began_at = self._clock.monotonic()
         try:
             if await self._attempt(Kind.SWEEP, self._sweep):
-                await self._settle(Kind.SWEEP)
+                # Lookups leave enough for the next sweep's turn and reading before the data becomes too old, and yet
+                # may take as long as the sweep did.
+                took = self._clock.monotonic() - began_at
+                spare = self.intervals.stale_after_seconds - self.intervals.sweep_interval_seconds - 2 * took
+                await self._settle(Kind.SWEEP, within_seconds=max(spare, took))
         finally:
             self.sweeping = self._reading_list = False
 
@@ -317,7 +323,7 @@ class Collector:
         """Return the tasks that were not seen, but for those that a replica may not know yet."""
         return self.inventory.unseen(seen, settled_before=began - REPLICA_LAG_SECONDS)
 
-    async def _settle(self, kind: Kind) -> None:
+    async def _settle(self, kind: Kind, *, within_seconds: float = inf) -> None:
         """Look up what is in doubt, and what was refused as outdated, for a while."""
         seconds = LOOKUP_SECONDS[kind]
         if kind is Kind.UPDATE:
@@ -327,6 +333,7 @@ class Collector:
         try:
             await self._absences.settle(
                 seconds=seconds,
+                within_seconds=within_seconds,
                 doubts=kind is Kind.SWEEP or not self.sweeping,
                 changed=self._settled,
             )

@@ -228,6 +228,27 @@ async def test_a_failed_look_up_waits_before_it_is_sent_again(is_answered: bool)
     assert asked == ["task-2", "task-2"]
 
 
+@pytest.mark.parametrize("deleted", [1, 12])
+@on_virtual_time
+async def test_lookups_that_hang_leave_the_next_sweep_its_turn(deleted: int) -> None:
+    """The list can be read: the next sweep comes, and ends, before the data of the last one is too old."""
+    scene = Scene(60)
+    await scene.start()
+    scene.collector.set_intervals(Intervals(0.5, 2, 6, 1))
+    for number in range(deleted):
+        scene.list.delete(f"task-{number + 20}")
+
+    async def hang(_task_id: str) -> None:
+        await asyncio.Event().wait()
+
+    scene.service.before_look_up = hang
+    began = scene.clock.monotonic()
+    await scene.collector.sweep()
+    took_seconds = scene.clock.monotonic() - began
+    assert took_seconds + 2 + sweep_of(scene).duration_seconds <= 6
+    assert (status_of(scene).state, status_of(scene).doubtful_tasks) == (State.OK, deleted)
+
+
 @on_virtual_time
 async def test_lookups_that_are_answered_with_other_tasks_are_one_failure(log: Log) -> None:
     """The app stays down until one is answered as it should be, and each update is counted once."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from msgspec import Struct
@@ -94,20 +94,13 @@ class KeySource(Struct, frozen=True, kw_only=True):
     start_over: Callable[[], None] = lambda: None  # make the next fetch choose among the sources again
 
 
-class CredentialsObserver(Protocol):
-    """Receives which key is in use."""
-
-    def credentials_in_use(self, credentials: Credentials, /) -> None:
-        """Another key signs the requests from now on."""
-
-
 class CredentialsSource:
-    """One account's key, fetched once for all requests."""
+    """One account's key, fetched once for all requests; `in_use` is called with each key that signs from then on."""
 
-    def __init__(self, source: KeySource, *, clock: Clock, observer: CredentialsObserver) -> None:
+    def __init__(self, source: KeySource, *, clock: Clock, in_use: Callable[[Credentials], None]) -> None:
         self._source = source
         self._clock = clock
-        self._observer = observer
+        self._in_use = in_use
         self._held: Credentials | None = None
         self._renew_at = 0.0
         self._error: ApiError | None = None
@@ -236,7 +229,7 @@ class CredentialsSource:
             lead = min(MAX_RENEWAL_LEAD_SECONDS, RENEWAL_SHARE * (fetched.expires_at - now))
             self._renew_at = max(now + RETRY_SECONDS, fetched.expires_at - lead)
         if is_new:
-            self._observer.credentials_in_use(fetched)
+            self._in_use(fetched)
 
     def _failed(self, error: ApiError) -> None:
         """Remember why; say it once while the old key still serves."""

@@ -6,6 +6,7 @@ import secrets
 from collections import Counter, UserDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -98,7 +99,7 @@ class Access:
         client = Client(
             session=self._open_session(ca_file=settings.ca_file),
             endpoint=settings.endpoint,
-            credentials=CredentialsSource(source, clock=self._clock, observer=_KeyInUse(self, settings)),
+            credentials=CredentialsSource(source, clock=self._clock, in_use=partial(self._key_in_use, settings)),
             clock=self._clock,
             nonce=lambda: secrets.token_hex(16),
             request_timeout_seconds=settings.request_timeout_seconds,
@@ -108,7 +109,7 @@ class Access:
         )
         return Prepared(settings, client)
 
-    def key_in_use(self, settings: "_Settings", key: Key) -> None:
+    def _key_in_use(self, settings: "_Settings", key: Key) -> None:
         """Publish and log what key signs the requests from now on, without showing it; not if these settings ended."""
         if settings is not self._settings:
             return
@@ -132,17 +133,6 @@ class _Settings(NamedTuple):
     def of(cls, account: Account, request_timeout_seconds: float) -> "_Settings":
         """Take from an account what concerns its requests."""
         return cls(account.endpoint, account.credentials, account.proxy, account.ca_file, request_timeout_seconds)
-
-
-class _KeyInUse(NamedTuple):
-    """Reports the keys of one client to its access."""
-
-    access: Access
-    settings: _Settings
-
-    def credentials_in_use(self, credentials: Key) -> None:
-        """Report a key."""
-        self.access.key_in_use(self.settings, credentials)
 
 
 class Prepared(NamedTuple):

@@ -96,7 +96,7 @@ async def source_of(
 ) -> AsyncIterator[CredentialsSource]:
     """Open a source of a service's tokens."""
     key = key or KeySource(fetch=fetch or service.fetch)
-    source = CredentialsSource(key, clock=service.clock, observer=service)
+    source = CredentialsSource(key, clock=service.clock, in_use=service.credentials_in_use)
     try:
         yield source
     finally:
@@ -310,12 +310,11 @@ async def test_a_source_that_raises_anything_is_asked_again(service: TokenServic
 async def test_an_observer_that_fails_does_not_stop_fetching(service: TokenService) -> None:
     """Nor does a fault of our own."""
 
-    class Failing:
-        def credentials_in_use(self, _credentials: Credentials) -> None:
-            raise RuntimeError
+    def failing(_credentials: Credentials) -> None:
+        raise RuntimeError
 
     service.life_seconds = None
-    source = CredentialsSource(KeySource(fetch=service.fetch), clock=service.clock, observer=Failing())
+    source = CredentialsSource(KeySource(fetch=service.fetch), clock=service.clock, in_use=failing)
     assert (await source.get()).access_key_id == "id-1"
     service.clock.seconds += RENEWAL_SECONDS
     assert await settled(source) == "id-2"

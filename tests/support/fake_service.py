@@ -105,7 +105,7 @@ async def client_of(
     client = Client(
         session=open_session(),
         endpoint=endpoint,
-        credentials=CredentialsSource(KeySource(fetch=fetch), clock=clock, observer=observed),
+        credentials=CredentialsSource(KeySource(fetch=fetch), clock=clock, in_use=observed.credentials_in_use),
         clock=clock,
         nonce=lambda: f"nonce-{next(nonces)}",
         request_timeout_seconds=timeout_seconds,

@@ -384,14 +384,6 @@ class SelfMetrics(OwnFamilies):
             self.set(CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP, timestamp)
             self.set(CONFIG_UNMATCHED_PATTERNS, unmatched_patterns)
 
-    def config_rejected(self) -> None:
-        """Publish that a new configuration was refused and the one before stays in force."""
-        self.set(CONFIG_LAST_RELOAD_SUCCESSFUL, 0)
-
-    def web_config_loaded(self, is_in_force: bool) -> None:
-        """Publish whether the web configuration, as it was last read, is in force or was refused."""
-        self.set(WEB_CONFIG_LAST_RELOAD_SUCCESSFUL, is_in_force)
-
     def rules_loaded(self, rules: Iterable[Rule]) -> None:
         """Publish the rules that are in force, each name once, and no others."""
         with self.changing:
@@ -454,18 +446,10 @@ class SelfMetrics(OwnFamilies):
             for declaration in (LEASE_HELD, LEASE_TAKEOVERS, LEASE_UNHELD):
                 self.forget(declaration)
 
-    def event_loop_lag(self, seconds: float) -> None:
-        """Publish the longest delay of the event loop lately."""
-        self.set(EVENT_LOOP_LAG, seconds)
-
     def rendered(self, path: str, *, seconds: float, series: int) -> None:
         """Publish how long a rendering took and how many series there are on its path."""
         self.set(RENDER_DURATION, seconds, path)
         self.set(SERIES, series, path)
-
-    def omitted(self, path: str, *, series: int) -> None:
-        """Publish how many series a configured limit keeps from a path."""
-        self.set(SERIES_OMITTED, series, path)
 
     def path_closed(self, path: str) -> None:
         """Withdraw the series of a path."""

@@ -21,7 +21,7 @@ from exporter.core.threads import Worker
 from exporter.metrics.aggregates import Aggregates, AppReport
 from exporter.metrics.exposition import TASKS_PATH, Body, Exposition, Format
 from exporter.metrics.per_task_families import ListedTask, StableSubset, per_task_families
-from exporter.metrics.self_metrics import SelfMetrics
+from exporter.metrics.self_metrics import SERIES_OMITTED, SelfMetrics
 from exporter.rules.engine import PolicyEngine
 from exporter.rules.rule import AppKey
 from exporter.service.recorder import Recorder
@@ -292,7 +292,7 @@ class _SwitchedOn:
                 self._news = [*news, *self._news]
                 raise
         await self.exposition.publish_off_loop()
-        self._metrics.omitted(TASKS_PATH, series=self._subset.omitted_series)
+        self._metrics.set(SERIES_OMITTED, self._subset.omitted_series, TASKS_PATH)
 
     def _take_in(self, news: Iterable[_News]) -> None:
         """Find out which tasks have room now, and render what has changed of them."""

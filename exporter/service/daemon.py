@@ -5,6 +5,7 @@ import random
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -19,7 +20,12 @@ from exporter.core.clock import Clock
 from exporter.core.collection_state import Component
 from exporter.core.threads import Worker
 from exporter.metrics.exposition import Exposition, families
-from exporter.metrics.self_metrics import SelfMetrics
+from exporter.metrics.self_metrics import (
+    CONFIG_LAST_RELOAD_SUCCESSFUL,
+    EVENT_LOOP_LAG,
+    WEB_CONFIG_LAST_RELOAD_SUCCESSFUL,
+    SelfMetrics,
+)
 from exporter.rules.findings import FindingLog
 from exporter.rules.rule_loader import ConfigurationSource, LoadedRules
 from exporter.service import process as signals
@@ -177,7 +183,7 @@ class Daemon:
             self._options.web_config_file,
             self._clock,
             health_without_auth=self._options.health_without_auth,
-            report=self._metrics.web_config_loaded,
+            report=partial(self._metrics.set, WEB_CONFIG_LAST_RELOAD_SUCCESSFUL),
         )
         app = application(
             self.view,
@@ -266,12 +272,12 @@ class Daemon:
                     for key in self._monitor.apps:
                         self._recorder.reconcile(key)
             except (ConfigError, UsageError) as error:
-                self._metrics.config_rejected()
+                self._metrics.set(CONFIG_LAST_RELOAD_SUCCESSFUL, 0)
                 for line in str(error).splitlines():
                     log.warning("configuration refused, the one before stays", mistake=line)
                 return str(error)
             except Exception as error:  # noqa: BLE001 - whatever it was: the exporter continues
-                self._metrics.config_rejected()
+                self._metrics.set(CONFIG_LAST_RELOAD_SUCCESSFUL, 0)
                 return self._monitor.supervisor.failed(Component.RELOAD, error)
             finally:
                 self._service_manager.ready()
@@ -386,7 +392,7 @@ class Daemon:
     async def _beat(self) -> None:
         beats = 0
         while True:
-            self._metrics.event_loop_lag(await self._heartbeat.beat(BEAT_SECONDS))
+            self._metrics.set(EVENT_LOOP_LAG, await self._heartbeat.beat(BEAT_SECONDS))
             if self._watchdog is not None:
                 self._watchdog.feed()
             self._service_manager.alive()

@@ -13,7 +13,15 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from exporter import revision
 from exporter.core.collection_state import State
-from exporter.metrics.self_metrics import EXPORTER_FAMILIES, RULE_FAMILIES, SelfMetrics
+from exporter.metrics.self_metrics import (
+    CONFIG_LAST_RELOAD_SUCCESSFUL,
+    EVENT_LOOP_LAG,
+    EXPORTER_FAMILIES,
+    RULE_FAMILIES,
+    SERIES_OMITTED,
+    WEB_CONFIG_LAST_RELOAD_SUCCESSFUL,
+    SelfMetrics,
+)
 from exporter.rules.rule import Exemption, Rule, Severity
 
 
@@ -83,7 +91,7 @@ def test_what_happens_is_counted_and_timed() -> None:
     account.rate(20.0)
     metrics.request_answered("/apps/{account}/{app_id}", 404)
     metrics.request_answered("/apps/{account}/{app_id}", 404)
-    metrics.event_loop_lag(0.002)
+    metrics.set(EVENT_LOOP_LAG, 0.002)
     metrics.rendered("/metrics", seconds=0.5, series=7)
     found = {name.removeprefix("rtcmpu_exporter_"): value for name, value in _series(metrics).items()}
     expected = {
@@ -173,10 +181,10 @@ def test_reloads() -> None:
     metrics = _metrics()
     metrics.config_loaded("aaa", 1000.0)
     metrics.config_loaded("bbb", 2000.0, unmatched_patterns=2)
-    metrics.config_rejected()
+    metrics.set(CONFIG_LAST_RELOAD_SUCCESSFUL, 0)
     assert not [name for name in _series(metrics) if "_web_config_" in name]
-    metrics.web_config_loaded(True)
-    metrics.web_config_loaded(False)
+    metrics.set(WEB_CONFIG_LAST_RELOAD_SUCCESSFUL, True)
+    metrics.set(WEB_CONFIG_LAST_RELOAD_SUCCESSFUL, False)
     config = {name: value for name, value in _series(metrics).items() if "_config_" in name}
     assert config == {
         'rtcmpu_exporter_config_info{sha256="bbb"}': "1.0",
@@ -317,7 +325,7 @@ def test_a_closed_path_leaves_nothing_behind() -> None:
     metrics = _metrics()
     for path in ("/metrics", "/metrics/tasks"):
         metrics.rendered(path, seconds=0.5, series=7)
-    metrics.omitted("/metrics/tasks", series=3)
+    metrics.set(SERIES_OMITTED, 3, "/metrics/tasks")
     text = metrics.render()[False].decode()
     assert 'rtcmpu_exporter_series{path="/metrics/tasks"} 7.0\n' in text
     assert 'rtcmpu_exporter_series_omitted{path="/metrics/tasks"} 3.0\n' in text

@@ -114,8 +114,7 @@ class CredentialsSource:
     async def get(self) -> Credentials:
         """Return a key that is good now, without waiting while there is one, except for a changed file.
 
-        Raises:
-            ApiError: auth_error: there is none; the sentence says which sources were tried.
+        Raises ApiError (auth_error) if there is none; the sentence says which sources were tried.
         """
         if self._renewal is None:
             is_due = self._good() is None or self._clock.now() >= self._renew_at
@@ -278,8 +277,7 @@ def key_source(
 ) -> KeySource:
     """Return what fetches a key of the configured kind; `proxy` and `ca_file` are for token services.
 
-    The official library is imported when it is first needed: it costs half a second and 70 MiB, and a fixed key,
-    also one in the environment, needs nothing of it.
+    The official library is imported when it is first needed: it costs half a second and 70 MiB.
     """
     if isinstance(kind, model.AccessKey):
         files = _secret_files(kind.access_key_secret, kind.security_token)

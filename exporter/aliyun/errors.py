@@ -16,11 +16,7 @@ from exporter.core.collection_state import State
 
 
 class ApiError(Exception):
-    """A request that failed.
-
-    `str()` of it is one line that says what was wrong and what to do, without secrets and without the service's own
-    message (which may quote the request).
-    """
+    """A request that failed; `str()` is one line for people, without secrets and the service's own message."""
 
     def __init__(
         self,

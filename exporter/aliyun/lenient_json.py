@@ -74,8 +74,7 @@ def decode_or(text: bytes, otherwise: Any = None) -> Any:
 def mend(content: Mapping[str, Any], shape: type[_Part], reader: FieldReader, name: str = "", place: str = "") -> _Part:
     """Return an object in its documented shape, equal to what the decoder makes of one that has it.
 
-    Unknown keys, lists and objects that are none, and lists that are too long are noted in `reader`, by the object's
-    key `name` and its `place` in the row.
+    What strays from it is noted in `reader`, by the object's key `name` and its `place` in the row.
     """
     members = _members(shape)
     parts: dict[str, Any] = {}

@@ -189,11 +189,9 @@ class Pushes(Struct, frozen=True, gc=False):
 
 
 def take_pushes(reader: FieldReader, row: Row) -> tuple[Pushes, bytes, bytes]:
-    """Take both URL fields out of a row.
+    """Take both URL fields out of a row: what is configured, digests of keys and streams, times of signatures.
 
-    Return what is configured; the digest `push_keys` and that of each output's stream; and the time in each output's
-    signature. Outputs are sorted by what is kept of them, so that neither the list's order nor the keys make a
-    difference.
+    Outputs are sorted by what is kept of them, so that neither the list's order nor the keys make a difference.
     """
     seen: dict[str, PushUrl] = {}
     for stream in row.multi_stream_url or ():

@@ -48,8 +48,7 @@ def proxy_for(
 ) -> Proxy | None:
     """Return the proxy for requests to a host; None: none.
 
-    NO_PROXY does not concern the configured one. Variables count in lower case first. Raises ValueError if the proxy
-    is not usable: the sentence names the setting, never its value.
+    NO_PROXY does not concern the configured one. Raises ValueError that names the setting, never its value.
     """
     if configured is not None:
         return _checked(configured, "proxy")
@@ -346,10 +345,9 @@ class Transport:
 
     @asynccontextmanager
     async def post(self, query: str, headers: Mapping[str, str]) -> AsyncIterator[HttpAnswer]:
-        """Make one POST with an empty body, and read its answer whole; a large one counts until the block ends.
+        """Make one POST with an empty body and this query, byte for byte, and read its answer whole.
 
-        The query is sent byte for byte as it is. Raises ApiError (timeout, network_error, or invalid_response for a
-        page beyond `MAX_BODY_BYTES`), whatever the libraries below raise.
+        Raises ApiError (timeout, network_error, or invalid_response for a page beyond `MAX_BODY_BYTES`).
         """
         if self._unusable_proxy:
             raise ApiError(State.NETWORK_ERROR, self._unusable_proxy)

@@ -123,11 +123,7 @@ class Collector:
     def restore(self, saved: SavedApp) -> bool:
         """Begin with what an earlier process accepted, at its true age, as the baseline of changes.
 
-        Data that is too old is withdrawn, but what has changed since is known by it.
-
-        Returns:
-            False, and only the times at which tasks were first seen are used, where it can't be read or is from the
-            future.
+        Returns False, and uses only the first-seen times, if it can't be read or is from the future.
         """
         age_seconds = 0.0 if saved.sweep is None else self._clock.now() - saved.sweep.began
         if saved.sweep is None or age_seconds < -REPLICA_LAG_SECONDS:

@@ -138,8 +138,7 @@ class Gathered:
     def _sort_rows(self, page: Page) -> tuple[set[str], list[int], int]:
         """Note what each row is, and read those that are not known.
 
-        Returns the new TaskIds, the places of rows that come again, and how many rows are of a task with another one in
-        the page.
+        Returns the new TaskIds, the places of rows that come again, and how many rows repeat a task of the page.
         """
         reading = self.reading
         added = set[str]()

@@ -218,11 +218,7 @@ class Inventory:
         return refused
 
     def remove(self, task_ids: Iterable[str], *, settled_before: float, at: float) -> list[Change]:
-        """Take out tasks that are gone, `at` a monotonic time.
-
-        One that is no longer known stays away, and one that was read after `settled_before` was created again: it
-        stays.
-        """
+        """Take out tasks that are gone, `at` a monotonic time, but for those that were read after `settled_before`."""
         changes = []
         for task_id in task_ids:
             entry = self._entries.get(task_id)
@@ -237,8 +233,7 @@ class Inventory:
     def forget_superseded(self, *, before: float) -> None:
         """Forget replaced and removed versions that no answer to a request sent after `before` needs.
 
-        That is when the oldest reading began that is still under way, in monotonic seconds. Its rows are accepted at
-        its end, and each is compared by the time at which its own request was sent.
+        That is when the oldest reading began that is still under way, in monotonic seconds.
         """
         while self._expiries and self._expiries[0][0] <= before:
             expiry, key = self._expiries.popleft()

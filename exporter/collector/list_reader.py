@@ -87,14 +87,9 @@ class ListReader:
         return reading
 
     async def read_all(self, fetch: Fetch, task_id_of: TaskIdOf, *, expected_tasks: int, plan: Plan) -> Reading:
-        """Read the whole list in one pass, several requests in flight.
+        """Read the whole list in one pass, several requests in flight; `expected_tasks` 0: not known.
 
-        Hardly a request is spent in advance on what probably does not exist: more than the expected tasks; 0: not
-        known.
-
-        Raises:
-            ApiError: a request failed, a page can't be right, or there are more tasks than `max_tasks`.
-            IncompleteReadingError: the list moved too fast.
+        Raises ApiError, or IncompleteReadingError if the list moved too fast.
         """
         whole = self._pass(task_id_of, plan, max_tasks=self.max_tasks, to_the_end=True)
         ahead: deque[tuple[Window, asyncio.Future[WindowAnswer]]] = deque()
@@ -170,9 +165,7 @@ class SweepReader:
     async def read(self, seen_in_front: set[str]) -> WholeReading:
         """Read all of the list; what its last readings of the front see is added to what updates see meanwhile.
 
-        Raises:
-            ApiError: a request failed, a page can't be right, or there are too many tasks.
-            IncompleteReadingError: the list moved too fast.
+        Raises ApiError, or IncompleteReadingError if the list moved too fast.
         """
         inventory, whole = self._inventory, WholeReading(began=self._clock.monotonic())
         self._seen_in_front = seen_in_front

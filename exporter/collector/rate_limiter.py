@@ -153,8 +153,7 @@ class Permits:
     def ready_at(self, requests_per_second: float) -> float:
         """When the next request may be sent; infinity: not before a running one has ended.
 
-        A rate between two whole numbers counts as the lower, since no window can hold a part of a request. Below
-        one request a second the window is longer instead.
+        A rate between whole numbers counts as the lower; below one request a second the window is longer.
         """
         spare = max(1, math.floor(requests_per_second)) - self.in_flight
         if spare <= 0 or self.in_flight >= MAX_IN_FLIGHT:

@@ -53,10 +53,9 @@ def window_after(reached: int, *, overlap: int, largest: int = LARGEST_PAGE) -> 
 
 
 def window_behind(short: Window, end: int, *, overlap: int, largest: int) -> Window:
-    """Return a window that shows whether a list continues behind the `end` of a page that was short.
+    """Return another window that shows whether a list continues behind the `end` of a page that was short.
 
-    It is another one than the short page's, begins about `overlap` rows before the end where it can, and asks for no
-    more rows than the service has shown to give in one page.
+    It asks for no more rows than the service has shown to give in one page.
     """
     candidates = [Window(end // size + 1, size) for size in range(largest, 0, -1)]
     return max(

@@ -341,11 +341,7 @@ MOST_TASKS: Final = 50  # this many tasks of a rule are listed; the count is alw
 
 
 def as_junit(audit: Audit, fail_on: Severity | None) -> str:
-    """Return the XML.
-
-    A test case with violations of the severity `fail_on` or a higher one is a failure; one with lesser ones passes and
-    lists them as its output.
-    """
+    """Return the XML: a test case with violations of `fail_on` or worse is a failure, lesser ones are output."""
     suites = [_suite(app, fail_on) for app in audit.apps]
     root = ET.Element("testsuites", {"name": "rtcmpu-exporter audit", **_totals(suites)})
     root.extend(suites)

@@ -14,10 +14,9 @@ _NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 def limiter_groups(accounts: Sequence[Account], key_ids: Mapping[str, str] = _NONE) -> tuple[tuple[Account, ...], ...]:
-    """Return the accounts in groups that share one limiter, in the order of their first.
+    """Return the accounts in groups that share one limiter: by `limit_group`, or endpoint and key.
 
-    Accounts belong together that have one `limit_group`, or the same endpoint and key: the same access key
-    id, or for keys that are fetched (`key_ids`, by account), credentials that are configured alike.
+    For fetched keys, `key_ids` has their ids, by account; else credentials are compared as configured.
     """
     groups: list[tuple[set[Hashable], list[Account]]] = []
     for account in accounts:
@@ -106,10 +105,9 @@ def sweep_requests_of(tasks: int) -> int:
 
 
 def pace_of(*, apps: int, sweep_requests: int, requests_per_second: float, collection: Collection) -> GroupLoad:
-    """Return the pace at which apps can be read: an update is one request for each, a sweep of all `sweep_requests`.
+    """Return the pace at which apps can be read: an update is one request, a sweep of all `sweep_requests`.
 
-    Where the budget does not suffice, both intervals are stretched by the same ratio, and the age at which data is
-    withdrawn is raised to no less than two effective sweep intervals.
+    Both intervals are stretched alike; data is withdrawn after no less than two effective sweep intervals.
     """
     updates = apps / collection.interval_seconds
     sweeps = sweep_requests / collection.sweep_interval_seconds
@@ -146,8 +144,7 @@ def forecast(
 ) -> tuple[Forecast, ...]:
     """Return what is to be expected of each limiter, in the order of the accounts.
 
-    Apps without a `known` number of tasks, by account and app id, are assumed to be at their quota; accounts without
-    one of `rates` to have the rate that is configured.
+    Apps that are not in `known` are assumed to be at their quota, accounts not in `rates` at the configured rate.
     """
     found = []
     for group in limiter_groups(config.accounts):

@@ -38,9 +38,7 @@ class SourceText(Struct, frozen=True):
     def place_within(self, scalar: Scalar, line: int, column: int) -> Position:
         """Return where a character of a value is in the file, or the value itself where that is unknown.
 
-        YAML folds, indents and quotes, all of which changes white space and quotes alone: so the characters that
-        are neither are counted. `line` and `column` are those in the value's text, from 1; one column past the end
-        of a line is the place behind its last character.
+        `line` and `column` are those in the value's text, from 1. What is neither white space nor quote is counted.
         """
         lines = scalar.text.split("\n")
         before = "".join(lines[: line - 1]) + lines[line - 1][: column - 1] if line <= len(lines) else ""

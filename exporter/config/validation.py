@@ -34,10 +34,9 @@ _Location = Sequence[str | int]
 
 
 class Plain:
-    """The plain data of a tree of nodes, with the environment expanded.
+    """The plain data of a tree of nodes, with the environment expanded, unless `environ` is None.
 
-    Only `known` keys are shown in mistakes: any other may be a secret in the wrong place. Without an `environ`
-    `${NAME}` has no meaning.
+    Only `known` keys are shown in mistakes: any other may be a secret in the wrong place.
     """
 
     def __init__(self, known: frozenset[str], environ: Mapping[str, str] | None, mistakes: Mistakes) -> None:
@@ -90,8 +89,7 @@ def validate(
 ) -> Any:
     """Return what a tree means as a model, or None with every mistake noted.
 
-    The model is a `Section`, or a type made of sections; the tree may hold parts of other files. Relative paths start
-    at `directory`; without an `environ` `${NAME}` has no meaning.
+    Relative paths start at `directory`; without an `environ` `${NAME}` has no meaning.
     """
     plain = Plain(_known_keys(kind_of(model)), environ, mistakes)
     before = len(mistakes)

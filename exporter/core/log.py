@@ -35,9 +35,7 @@ _HOST_AND_PORT: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[\w.-]*)(?::\d{1,5}(?
 def configure(level: Level, log_format: Format, stream: TextIO, on_message: Callable[[str], None]) -> None:
     """Send all log messages from here on to `stream`, each as one line; a second call replaces the first.
 
-    Libraries show warnings and worse, at `debug` also their info. A stream that can't be written to loses lines, and
-    nothing else. `on_message` is called with the level of each message that is shown: debug, info, warning, error or
-    critical.
+    Libraries show warnings and worse, at `debug` also their info. `on_message` gets each message's level.
     """
     least = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(

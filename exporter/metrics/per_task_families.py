@@ -147,10 +147,7 @@ _Key: TypeAlias = tuple[str, str, str]  # Account, AppId, TaskId
 
 
 class StableSubset:
-    """Keeps tasks by the hash of their TaskId, and tells which of them have room.
-
-    Those with the lowest hashes have it, as many as there are until one does not fit. So the choice depends on the
-    tasks alone, not on the way there, and one that comes or goes moves no more than the border.
+    """Keeps tasks by the hash of their TaskId, and tells which have room: those with the lowest hashes.
 
     Tasks whose hashes are near each other form a shard, which is rendered together.
     """

@@ -30,10 +30,9 @@ AT_ONCE: Final = 200
 
 
 class PolicyEngine:
-    """Evaluates the tasks of all apps. Reports and findings are consistent whenever the event loop lets one look.
+    """Evaluates the tasks of all apps. Reports and findings are consistent whenever the event loop runs.
 
-    `changed` is called with an app when another report of it is there, but for what its own `collected()` did; `failed`
-    with an app and the exception by which its evaluation ended, which is tried again; `works` when it is evaluated.
+    `changed` is called when another report of an app is there, `failed` with an exception, `works` when evaluated.
     """
 
     def __init__(
@@ -62,8 +61,7 @@ class PolicyEngine:
     def apply(self, rule_set: RuleSet, apps: Iterable[tuple[AppKey, App, Inventory]]) -> None:
         """Take on other rules or apps. What rules and apps that stay as they are have found stays, too.
 
-        Tasks are evaluated by new rules in `run()`; until all are, reports leave these out. An app with another
-        inventory than before keeps its findings, which wait for the baseline.
+        Tasks are evaluated by new rules in `run()`; until all are, reports leave these out.
         """
         self._allowance = ExampleAllowance(rule_set.examples_per_rule, rule_set.max_examples)
         whole = self._switch_shared_outputs(rule_set)

@@ -125,8 +125,7 @@ class SavedFindings(Struct, frozen=True):
 class RuleReport(Struct, frozen=True):
     """The state of one rule in one app.
 
-    `evaluated + not_applicable + exempted + unevaluable` is the number of the app's tasks; for a rule about the app
-    as a whole it is 1.
+    `evaluated + not_applicable + exempted + unevaluable` is the number of its tasks, or 1 for a rule of the app.
     """
 
     rule: str
@@ -280,8 +279,7 @@ class CountedFindings:
     ) -> Sequence[int | None]:
         """Take on other rules; what is known by the same version of a rule stays.
 
-        `rules` are in the order of the outcomes, `order` has them in that of reports.
-        Returns the place of each rule's outcomes before; None: it is new.
+        `order` has them in that of reports. Returns the place of each rule's outcomes before; None: it is new.
         """
         self._count_moves()
         known = {findings.version: findings for findings in self._in_order}

@@ -146,10 +146,9 @@ def parse_rules(text: str, file: str) -> tuple[Rule, ...]:
 
 
 def read_rules(source: SourceText, mistakes: Mistakes) -> tuple[PlacedRule, ...] | None:
-    """Return the rules of a file, their expressions unchecked.
+    """Return the rules of a file, their expressions unchecked; None where no rule can be made out.
 
-    A rule with mistakes is there too, with stand-ins for what is wrong; None where no rule can be made out.
-    `${NAME}` has no meaning in a rule file.
+    A rule with mistakes is there too, with stand-ins. `${NAME}` has no meaning in a rule file.
     """
     lines = source.text.splitlines()
     node = compose(

@@ -14,11 +14,9 @@ LEAST_ROOM: Final = 128
 
 
 class StableExamples:
-    """Chooses the tasks whose TaskIds have the lowest hashes.
+    """Chooses the tasks whose TaskIds have the lowest hashes: the same ones whatever happened before.
 
-    So the choice depends on the tasks alone, not on the way there, and one that comes or goes moves one example at
-    most. Some more than needed are known, so that all tasks are looked at only once in many changes. `added` and
-    `removed` are to be called after each change of the TaskIds to choose from.
+    `added` and `removed` are to be called after each change of the TaskIds to choose from.
     """
 
     def __init__(self, tasks: Collection[str]) -> None:

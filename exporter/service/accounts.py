@@ -258,9 +258,7 @@ class _Sharing(Struct, eq=False):
 class LimiterPool:
     """Which limiter each account has.
 
-    No request is forgotten when groups change: what takes the place of other limiters counts all that they let go
-    in the last second or that is still in flight. A limiter that replaces none begins with a window without
-    requests, since the process before this one may have used its budget up to its end.
+    A limiter counts what those that it replaces let go in the last second; others begin with a silent window.
     """
 
     def __init__(self, clock: Clock) -> None:

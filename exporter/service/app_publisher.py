@@ -256,8 +256,7 @@ class _News(Struct, frozen=True):
 class _SwitchedOn:
     """What there is only while the series are published.
 
-    `_apps` and `_news` belong to the event loop; `_subset`, and the exposition but for its ready bytes, to the one that
-    publishes.
+    `_apps` and `_news` belong to the event loop, `_subset` and the exposition to the publishing thread.
     """
 
     def __init__(self, max_series: int, metrics: SelfMetrics) -> None:

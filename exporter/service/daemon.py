@@ -155,10 +155,7 @@ class Daemon:
     async def run(self) -> None:
         """Run until a signal or `stop()`; SIGHUP loads the configuration again.
 
-        Raises:
-            ConfigError: the configuration, or that of the web, can't be used.
-            UsageError: a CA file of it can't be used, or a flag of the web.
-            ListenError: an address can't be listened on.
+        Raises ConfigError, UsageError for a CA file or a web flag, ListenError.
         """
         with signals.handled(stop=self.stop, reload=self._reload_asked.set):
             work = asyncio.create_task(self._work())

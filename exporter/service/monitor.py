@@ -38,8 +38,7 @@ from exporter.web.view import BudgetView
 class Monitor:
     """Runs a configuration, and keeps what the next one leaves unchanged.
 
-    Without a recorder, which receives the findings too, nothing is written; without `task_series` no single tasks are
-    published.
+    Without a recorder nothing is written; without `task_series` no single tasks are published.
     """
 
     def __init__(

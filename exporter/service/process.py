@@ -98,8 +98,7 @@ class Heartbeat:
 class Watchdog:
     """Ends the process with a traceback of all threads once it has not been fed for long.
 
-    It is a thread of C that needs neither the event loop nor Python's lock, so that nothing can hold it up. There is
-    one for each process.
+    It is a thread of C that needs neither the event loop nor Python's lock. There is one for each process.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -119,10 +118,9 @@ _STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 
 @contextmanager
 def handled(*, stop: Callable[[], None], reload: Callable[[], None]) -> Iterator[None]:
-    """Handle signals of this process while the context lasts: each SIGHUP reloads, SIGTERM and SIGINT stop.
+    """Handle signals while the context lasts: SIGHUP reloads, SIGTERM and SIGINT stop.
 
-    A second one of these ends the process immediately, also PID 1, for which the kernel drops signals without a
-    handler.
+    A second one of these ends the process immediately, also PID 1.
     """
     loop = asyncio.get_running_loop()
 

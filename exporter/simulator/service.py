@@ -72,10 +72,9 @@ _SMALLEST_COMPRESSED_BYTES = 512
 
 
 class Service:
-    """ListRtcMPUTaskDetail for some accounts over one fleet, which has their apps.
+    """ListRtcMPUTaskDetail for some accounts over one fleet; `now` is in seconds since 1970.
 
-    `now`, in seconds since 1970, is the clock of everything here; the same seed, clock and requests give the same
-    answers. `variants` are the answers to what is not documented.
+    The same seed, clock and requests give the same answers. `variants` answer what is not documented.
     """
 
     def __init__(

@@ -56,10 +56,9 @@ def gate_of(
 
 
 class Gate:
-    """Checks every request against the current web configuration.
+    """Checks every request against the current web configuration; random bytes `secret` key its digests.
 
-    `secret` are random bytes that key the digests of checked passwords. With `health_without_auth`, health checks need
-    no password; TLS and the rate limit still apply to them.
+    With `health_without_auth`, health checks need no password; TLS and the rate limit still apply to them.
     """
 
     def __init__(self, followed: FollowedWebConfig, clock: Clock, *, secret: bytes, health_without_auth: bool) -> None:

@@ -153,8 +153,7 @@ def is_bcrypt_hash(text: str) -> bool:
 class PasswordChecks:
     """Checks passwords against hashes: one at a time, in a thread of its own, in turns of clients.
 
-    Right passwords are remembered, and wrong ones for each client, so that repeating one costs one check. They are kept
-    apart, so that wrong ones don't displace right ones, and as digests by a random `secret`: no password is kept.
+    Right and wrong ones are remembered apart, as digests by a random `secret`: no password is kept.
     """
 
     def __init__(self, secret: bytes) -> None:
@@ -173,8 +172,7 @@ class PasswordChecks:
     ) -> bool:
         """Whether a client, from `client_of`, is one of the users: hashes by name, at least one.
 
-        An unknown name takes as long as a wrong password. Nothing is checked for a client that is not still there.
-        Raises QueueFullError if too many requests of this client wait.
+        An unknown name takes as long as a wrong password. Raises QueueFullError.
         """
         known = users.get(credentials.name)
         checked = (known or _decoy(users)).encode()

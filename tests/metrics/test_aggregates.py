@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from exporter.core.push_auth import MALFORMED, NEVER, NO_TIME, TIME_BYTES, Expiry, HostSetting, PushAuthSettings
 from exporter.core.task import Audio, Configuration, Output, signed_times
-from exporter.metrics.aggregates import COUNTS, MEASURES, PushAuthCounts
+from exporter.metrics.aggregates import MEASURES, PushAuthCounts
 from tests.metrics.builders import EXPIRY, aggregates, aggregates_of, configuration, configurations, encoding, push
 
 WHERE = ("CN-Shanghai", "mixed")
@@ -51,17 +51,6 @@ def test_tasks_counted_together_are_those_counted_one_by_one(parts: list[tuple[C
 def test_one_task_more_is_not_the_same(tasks: list[Configuration]) -> None:
     """The comparison notices a single missing task."""
     assert not aggregates_of(tasks[1:]).same_as(aggregates_of(tasks))
-
-
-def test_nothing_is_left_when_all_tasks_are_gone() -> None:
-    """Label values without a task disappear."""
-    task = configuration(encoding=encoding(bitrate_kbps=8, gop=60, framerate=30), outputs=(push(),), users=2)
-    emptied = aggregates(task)
-    emptied.remove(task)
-    assert emptied.same_as(aggregates())
-    assert not any(emptied.counts(name) for name in COUNTS)
-    assert not any(list(emptied.distributions(measure.name)) for measure in MEASURES)
-    assert not list(emptied.egress_bytes_per_second())
 
 
 def test_revision_changes_with_each_change() -> None:

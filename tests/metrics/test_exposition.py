@@ -144,15 +144,6 @@ def test_apps_stand_in_the_order_of_their_keys() -> None:
     assert _about_apps(_text(one)) == _about_apps(_text(other))
 
 
-def test_a_removed_app_leaves_nothing_behind() -> None:
-    """Everything about it ends with one publication; its neighbour stays."""
-    exposition = _published(stays=[configuration()], gone=[configuration(encoding=encoding(width=1))])
-    exposition.remove(("prod", "gone"))
-    exposition.remove(("prod", "never was"))
-    exposition.publish()
-    assert _about_apps(_text(exposition)) == _about_apps(_text(_published(stays=[configuration()])))
-
-
 def test_withdrawn_data_comes_back() -> None:
     """The same aggregates are published again after they were withdrawn, though nothing changed in them."""
     exposition = _exposition()

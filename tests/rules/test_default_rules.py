@@ -10,7 +10,6 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 
-from exporter.aliyun.parse_task import read_row
 from exporter.commands.rule_commands import run_cases, variables_of
 from exporter.core import task
 from exporter.rules.cel_language import activation_of
@@ -20,7 +19,7 @@ from exporter.rules.rule import Case, CompiledRule, Outcome, Rule, compile_rule
 from exporter.rules.rule_files import PROFILE_SOURCE, SOURCE, default_rules, packaged_rules, profile_rules
 from exporter.rules.rule_set import EXPECTED, expectation_rules
 from tests.support.evaluated_rows import evaluate_rows
-from tests.support.generated import any_struct, documented_rows, examples
+from tests.support.generated import any_struct, examples
 from tests.support.rows import changed, example_row
 from tests.support.subtests import for_each
 
@@ -125,15 +124,6 @@ def test_the_fields_that_rules_name_are_fields() -> None:
     named.update(re.findall(r'"([A-Za-z.]+)"', RULES["values-unknown"].rule.expect))
     assert len(named) > 10
     assert named <= set(task.FIELDS)
-
-
-@given(row=documented_rows())
-@settings(max_examples=examples(200))
-def test_every_row_can_be_evaluated(row: Mapping[str, object]) -> None:
-    """Whatever is absent, odd or unreadable in a row, no rule fails to be evaluated, its message included."""
-    read = read_row(msgspec.json.encode(row), app_id="a")
-    assert read is not None
-    assert_can_be_evaluated(read.configuration)
 
 
 @given(configuration=any_struct(task.Configuration))

@@ -20,7 +20,7 @@ from exporter.rules.rule_files import PROFILE_SOURCE, SOURCE, default_rules, pac
 from exporter.rules.rule_set import EXPECTED, expectation_rules
 from tests.support.evaluated_rows import evaluate_rows
 from tests.support.generated import any_struct, examples
-from tests.support.rows import changed, example_row
+from tests.support.rows import example_row
 from tests.support.subtests import for_each
 
 RULES = {rule.name: compile_rule(rule) for rule in default_rules()}
@@ -139,22 +139,6 @@ def test_the_vendors_own_example_violates_three_rules() -> None:
     outcomes = evaluate_rows({"yourAppId": [row]}, list(RULES.values()))["yourAppId"]
     violated = {name for name, outcome in outcomes.items() if outcome["yourTaskId"] is Outcome.VIOLATION}
     assert violated == {"push-url-in-both-fields", "push-host-not-public", "single-with-transcoding"}
-
-
-def test_what_is_unreadable_is_not_called_missing() -> None:
-    """A value that is there and can't be read is one finding, not also the finding that it is absent."""
-    for path, value, rule in (
-        ("MaxIdleTime", "never", "idle-timeout-missing"),
-        ("TranscodeParams", "odd", "mixed-without-transcoding"),
-        ("TranscodeParams.UserInfos", "odd", "everyone-mixed"),
-        ("SingleSubParams", "odd", "single-without-source"),
-        ("MultiStreamURL", "odd", "push-url-missing"),
-    ):
-        mode = "0" if path == "SingleSubParams" else "1"
-        row = changed(changed(changed(example_row(), "MixMode", mode), "StreamURL", ""), path, value)
-        outcomes = evaluate_rows({"yourAppId": [msgspec.json.encode(row)]}, list(RULES.values()))["yourAppId"]
-        assert outcomes[rule] == {"yourTaskId": Outcome.NOT_APPLICABLE}
-        assert outcomes["values-unreadable"] == {"yourTaskId": Outcome.VIOLATION}
 
 
 def assert_can_be_evaluated(configuration: task.Configuration) -> None:

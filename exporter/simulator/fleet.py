@@ -7,6 +7,7 @@ set of lists to which the same events come later. Churn is due at moments that f
 import heapq
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from random import Random
 from typing import Annotated, Any, Final, Literal
 
@@ -266,7 +267,8 @@ class Churn:
         (kind,) = self._random.choices(
             ("update", "create", "delete", "resave"), (rates.update, rates.create, rates.delete, rates.resave)
         )
-        row = self._fleet.apps[app_id].order[self._random.randrange(sizes[app_id])]
+        place = self._random.randrange(sizes[app_id])
+        row = next(islice(reversed(self._fleet.apps[app_id].rows.values()), place, None))  # `order` copies all
         if kind == "create":
             mixed_share = MIXED_AMONG_SINGLE if b'"MixMode":"0"' in row.body else 1.0
             self._fleet.create(app_id, self._maker.any(app_id, mixed_share=mixed_share), at=at)

@@ -122,6 +122,7 @@ class AppPolicy:
         self._places: dict[str, int] = {}  # of the outcomes of each rule, by its name
         self.counted = CountedFindings(key, common.events)
         self._evaluated: dict[str, _Evaluated] = {}
+        self._noted: dict[str, Entry] = {}  # whose outputs were noted, but that were not evaluated yet
         self._is_concluded = False
         self._looked_at_time = common.clock.monotonic()
         self._due_until = common.clock.now()  # what was due up to this wall-clock time has been noted
@@ -129,6 +130,11 @@ class AppPolicy:
         self._key_changes: Deadlines[str] = Deadlines()  # those until `_keys_until`
         self._keys_until = -inf
         self._seen_now = common.clock.now()
+
+    @property
+    def inventory(self) -> Inventory:
+        """The tasks that it evaluates."""
+        return self._inventory
 
     @property
     def has_work(self) -> bool:
@@ -185,6 +191,13 @@ class AppPolicy:
                     self._key_changes.set(task_id, evaluated.key_change)
         for task_id in self._key_changes.take_due(now):
             self.backlog.mark(task_id, Scope.RELATIONS)
+
+    def note_outputs(self, task_id: str) -> None:
+        """Let other tasks see what a task pushes to before it is evaluated."""
+        entry, shared = self._inventory.get(task_id), self._common.shared_outputs
+        if entry is not None and shared is not None and task_id not in self._evaluated:
+            shared.replace(self.key, task_id, self._noted_task(task_id), entry.task)
+            self._noted[task_id] = entry
 
     def step(self) -> None:
         """Evaluate the next task of the backlog, in which it stays where that fails."""
@@ -290,7 +303,7 @@ class AppPolicy:
         entry, task_id = subject.entry, subject.entry.task_id
         before = nothing_known(len(self._evaluator.rules)) if known is None else known.outcomes
         if scope is Scope.ALL and self._common.shared_outputs is not None:
-            before_task = None if known is None else known.entry.task
+            before_task = self._noted_task(task_id) if known is None else known.entry.task
             self._common.shared_outputs.replace(self.key, task_id, before_task, subject.whole_task)
         after = self._evaluator.outcomes(subject, before, scope)
         key_change = subject.next_key_change if self._evaluator.depends_on_push_keys else inf
@@ -303,12 +316,19 @@ class AppPolicy:
     def _forget(self, task_id: str) -> None:
         known = self._evaluated.pop(task_id, None)
         if known is None:
+            if self._common.shared_outputs is not None:
+                self._common.shared_outputs.replace(self.key, task_id, self._noted_task(task_id), None)
             return
         self._key_changes.set(task_id, None)
         if self._common.shared_outputs is not None:
             self._common.shared_outputs.replace(self.key, task_id, known.entry.task, None)
         nothing, now = nothing_known(len(known.outcomes)), self._common.clock.now()
         self.counted.record(task_id, known.outcomes, nothing, now=now, text=partial(self._text, None))
+
+    def _noted_task(self, task_id: str) -> Task | None:
+        """Return the task as its outputs were noted ahead, and forget that."""
+        noted = self._noted.pop(task_id, None)
+        return None if noted is None else noted.task
 
     def _text(self, subject: Subject | None, rule: AnyRule) -> str:
         if isinstance(rule, TaskCountRule):

@@ -1,7 +1,9 @@
 """Evaluates the rules for the tasks of all apps as tasks, rules and time change."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import count
 from math import inf
 from typing import Final
@@ -56,6 +58,9 @@ class PolicyEngine:
         self._unknown = AppPolicy(("", ""), self._common)
         self._waiting: dict[AppKey, None] = {}  # apps that something is to be evaluated of, in the order of their turns
         self._something_waits = asyncio.Event()
+        self._is_held = False  # nothing is evaluated: more apps are being restored
+        self._unnoted: deque[tuple[AppPolicy, str]] = deque()
+        """Restored tasks whose outputs are noted before any task is evaluated: what they share is in all baselines."""
         self._renewed: dict[AppKey, None] = {}  # apps with a new report that was not announced yet
 
     def apply(self, rule_set: RuleSet, apps: Iterable[tuple[AppKey, App, Inventory]]) -> None:
@@ -143,14 +148,36 @@ class PolicyEngine:
             self._renew_report(policy)
             self._tell()
 
+    @contextmanager
+    def restoring(self) -> Iterator[None]:
+        """Evaluate no task until all apps that are restored in the block are there."""
+        self._is_held = True
+        try:
+            yield
+        finally:
+            self._is_held = False
+            self._unnoted.extend(
+                (policy, entry.task_id)
+                for policy in map(self._apps.__getitem__, self._waiting)
+                for entry in policy.inventory
+            )
+            self._work(AT_ONCE)
+            self._tell()
+
     def _work(self, at_most: float = inf) -> None:
         """Evaluate tasks for about a slice of time, of apps of which `at_most` tasks come next."""
         end = self._clock.monotonic() + SLICE_SECONDS
-        while self._clock.monotonic() < end and (policy := self._next(at_most)) is not None:
+        while self._unnoted and self._clock.monotonic() < end:
+            policy, task_id = self._unnoted.popleft()
+            if self._apps.get(policy.key) is policy:
+                policy.note_outputs(task_id)
+        if self._is_held or self._unnoted:
+            return
+        while self._clock.monotonic() < end and (due := self._next(at_most)) is not None:
             try:
-                self._work_on(policy, end)
+                self._work_on(due, end)
             except Exception as error:  # noqa: BLE001 - whatever it was: it concerns this app alone
-                self._give_up(policy, error)
+                self._give_up(due, error)
 
     def _next(self, at_most: float) -> AppPolicy | None:
         return next((app for key in self._waiting if (app := self._apps[key]).backlog.next_tasks <= at_most), None)

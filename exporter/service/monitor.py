@@ -92,22 +92,27 @@ class Monitor:
 
     def restore(self, saved: Iterable[SavedApp]) -> None:
         """Begin with what an earlier process accepted, for the apps that are configured and were not read yet."""
-        for app in saved:
-            key = (app.account, app.app_id)
-            if key not in self.apps or self.apps[key].collector.status.sweep is not None:
-                continue
-            if app.endpoint != self.accesses[app.account].endpoint:
-                structlog.get_logger().info(
-                    "saved tasks are not used: they are of another endpoint",
-                    account=app.account,
-                    app_id=app.app_id,
-                    endpoint=app.endpoint,
-                )
-                continue
-            with self.supervisor.guarded(Component.STORAGE, key):
-                self.policy.restore(key, (SavedFindings(*finding) for finding in app.violations.items()))
-                with nullcontext() if self._recorder is None else self._recorder.restoring(app):
-                    self.apps[key].collector.restore(app)
+        with self.policy.restoring():
+            for app in saved:
+                self._restore(app)
+
+    def _restore(self, app: SavedApp) -> None:
+        """Do it for one app."""
+        key = (app.account, app.app_id)
+        if key not in self.apps or self.apps[key].collector.status.sweep is not None:
+            return
+        if app.endpoint != self.accesses[app.account].endpoint:
+            structlog.get_logger().info(
+                "saved tasks are not used: they are of another endpoint",
+                account=app.account,
+                app_id=app.app_id,
+                endpoint=app.endpoint,
+            )
+            return
+        with self.supervisor.guarded(Component.STORAGE, key):
+            self.policy.restore(key, (SavedFindings(*finding) for finding in app.violations.items()))
+            with nullcontext() if self._recorder is None else self._recorder.restoring(app):
+                self.apps[key].collector.restore(app)
 
     def age(self, saved: SavedApp, tasks: Sequence[Change]) -> None:
         """Let violations of an app that began without its stored data be as old as that says; publish its tasks."""

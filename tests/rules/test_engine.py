@@ -223,6 +223,51 @@ def test_shared_urls_are_found_across_apps() -> None:
     assert world.open(LIVE) == world.open(OTHER) == {}
 
 
+def test_what_restored_apps_share_was_open_at_the_baseline() -> None:
+    """Apps that are restored together know of one another, whichever comes first: nothing opens by a restart."""
+    world = PolicyWorld(ALONE, apps=(LIVE, OTHER))
+    with world.policy.restoring():
+        for app in (LIVE, OTHER):
+            world.update("a", app, urls=[1], baseline=True)
+    for app in (LIVE, OTHER):
+        assert (world.report("alone", app).violations, world.report("alone", app).opened) == (1, 0)
+    assert world.told.opens == []
+
+
+async def test_restored_tasks_that_change_before_they_are_evaluated_leave_nothing_behind() -> None:
+    """What such a task pushed to when it was restored, and what a removed one did, counts as shared no longer."""
+    world = PolicyWorld(ALONE, apps=(LIVE, OTHER))
+    world.clock.per_look = 0.001
+    with world.policy.restoring():
+        world.put("a", urls=[1])
+        world.put("b", urls=[2])
+        for number in range(AT_ONCE):
+            world.put(f"more-{number}", urls=[number + 10])
+        world.collect(baseline=True)
+    assert world.policy.app(LIVE).report is None
+    world.remove("b")
+    world.update("a", urls=[3])
+    world.put("x", OTHER, urls=[1])
+    world.update("y", OTHER, urls=[2], baseline=True)
+    await asyncio.wait_for(world.policy.settle(), timeout=10)
+    assert world.report("alone").violations == world.report("alone", OTHER).violations == 0
+
+
+async def test_a_restored_app_that_goes_before_it_is_evaluated_shares_nothing() -> None:
+    """A reload without an app that was restored a moment ago leaves nothing of its outputs."""
+    world = PolicyWorld(ALONE, apps=(LIVE, OTHER))
+    world.clock.per_look = 0.001
+    with world.policy.restoring():
+        world.update("a", OTHER, urls=[1], baseline=True)
+        for number in range(AT_ONCE):
+            world.put(f"more-{number}", urls=[number])
+        world.collect(baseline=True)
+    del world.inventories[OTHER]
+    world.apply(ALONE)
+    await asyncio.wait_for(world.policy.settle(), timeout=10)
+    assert world.report("alone").violations == 0
+
+
 def test_an_app_that_goes_gives_its_urls_free() -> None:
     """A reload without an app drops its findings, and what others shared with it."""
     world = PolicyWorld(ALONE, apps=(LIVE, OTHER))

@@ -234,7 +234,7 @@ def assert_equal_to_the_truth(rows_of_apps: Mapping[str, Iterable[bytes]]) -> No
     """Compare what rows say with what the rules find, for each app, rule and task, and with what is published."""
     rows_of_apps = {app_id: list(rows) for app_id, rows in rows_of_apps.items()}
     for app_id, rows in rows_of_apps.items():
-        assert published(app_id, rows) == pytest.approx(true_samples(tuple(rows)))
+        assert published(app_id, rows) == pytest.approx(true_samples.__wrapped__(tuple(rows)))  # which keeps no row
     truth = rule_truth(rows_of_apps)
     for app_id, evaluations in evaluate_rows(rows_of_apps, RULES).items():
         assert truth[app_id].keys() == evaluations.keys()

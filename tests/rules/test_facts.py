@@ -202,6 +202,12 @@ def test_panes_overlap_by_more_than_a_thousandth_in_one_layer(
     assert facts(configuration(panes=panes))["overlapping_panes"] == pairs
 
 
+def test_a_pane_without_a_place_is_not_outside() -> None:
+    """Its edges are not known, however large it is."""
+    assert facts(configuration(panes=(pane(None, None, 3.0, 3.0),)))["panes_outside"] == 0
+    assert facts(configuration(panes=(pane(0.0, 0.0, 3.0, None),)))["panes_outside"] == 1
+
+
 def test_values_are_made_fit_for_the_language() -> None:
     """Half characters and NUL become question marks, numbers beyond 64 bits the nearest one."""
     task = facts(configuration(region="x\ud83d", mix_mode="y\0z", idle_timeout_seconds=10**30))

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import structlog
 
 from exporter.config.capacity import forecast
 from exporter.config.model import AccessKey, App, Buckets, Collection, Config, Metrics, PerTask, Quota
@@ -15,6 +16,7 @@ from exporter.metrics.exposition import Format
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.rule_set import RuleSet
 from exporter.service.app_publisher import TaskSeries
+from exporter.simulator.faults import Fault
 from tests.support.monitored import (
     COLLECTION,
     AheadClock,
@@ -335,3 +337,28 @@ async def test_another_limit_of_series_about_tasks_leaves_no_gap(simulator: Simu
         await series.publish()
         assert tasks() == 10
     await monitor.close()
+
+
+async def test_data_that_becomes_too_old_is_withdrawn(simulator: Simulated) -> None:
+    """While nothing can be read the last data stays, until it is older than promised; then its series go."""
+    async with watching() as watched:
+        with structlog.testing.capture_logs():
+            collection = Collection(interval_seconds=0.2, sweep_interval_seconds=0.5, stale_after_seconds=600)
+            await watched.apply(config(simulator.account("app-1"), collection=collection))
+            await until(lambda: watched.has_data("app-1"))
+            simulator.service.faults.add(Fault("internal_error"))
+
+            def fails() -> bool:
+                watched.monitor.look_at_clock()
+                return sample(watched.text, "rtcmpu_up", app_id="app-1") == 0
+
+            await until(fails)
+            assert watched.has_data("app-1")
+            assert sample(watched.text, "rtcmpu_collection_data_available", app_id="app-1") == 1
+
+            watched.clock.ahead_seconds = 600
+            watched.monitor.look_at_clock()
+            assert watched.has_data()
+        assert sample(watched.text, "rtcmpu_collection_data_available", app_id="app-1") == 0
+        assert sample(watched.text, "rtcmpu_collection_state", app_id="app-1", state="server_error") == 1
+        assert sample(watched.text, "rtcmpu_collection_stale_after_seconds", app_id="app-1") is not None

@@ -226,7 +226,8 @@ class Collector:
             self._tell(changes)
             if incomplete:
                 return incomplete
-            self.wants_sweep |= len(unseen) > MANY_ABSENT
+            # A sweep under way says what became of them; what it showed before it was deleted, the next update misses.
+            self.wants_sweep |= len(unseen) > MANY_ABSENT and Kind.SWEEP not in self._began_at
             await self._absences.check_loss(unseen, known=known, seen=len(reading.seen))
             # Removals are left to a sweep that reads: it may still bring rows that are older.
             changes = [] if self._reading_list else self._absences.take_confirmed()
@@ -325,7 +326,7 @@ class Collector:
         if kind is Kind.UPDATE:
             seconds = min(seconds, self.intervals.interval_seconds)
         lookups = f"lookups after {kind}"
-        self._began_at[lookups] = self._clock.monotonic()
+        self._began_at[lookups] = began = self._clock.monotonic()
         try:
             await self._absences.settle(
                 seconds=seconds,
@@ -336,7 +337,7 @@ class Collector:
         finally:
             del self._began_at[lookups]
         if self._stored:
-            await self._settle_stored(seconds)
+            await self._settle_stored(min(seconds, began + within_seconds - self._clock.monotonic()))
         if self._status_now() != self.status:
             self._tell([])
 

@@ -1,13 +1,15 @@
 """One app, kept up to date by updates and sweeps: what is shown, kept, evaluated, counted and said."""
 
 import asyncio
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping, Sequence
+from math import inf
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from exporter.collector.absences import PROOFS_OF_LARGE_LOSS
+from exporter.collector.inventory import Entry
 from exporter.collector.list_reader import MAX_UPDATE_WINDOWS
 from exporter.collector.rate_limiter import Priority
 from exporter.collector.reading import Window
@@ -250,6 +252,31 @@ async def test_lookups_that_hang_leave_the_next_sweep_its_turn(deleted: int) -> 
 
 
 @on_virtual_time
+async def test_hanging_lookups_of_stored_tasks_leave_the_next_sweep_its_turn() -> None:
+    """Tasks of an earlier process are looked up as long as the sweep can spare, and again after the next one."""
+    scene = Scene(60)
+    await scene.start()
+    scene.collector.set_intervals(Intervals(0.5, 2, 6, 1))
+    stored = [entry for entry in scene.collector.inventory if entry.task_id == "task-20"]
+    gone: list[Sequence[Entry]] = []
+    scene.list.delete("task-20")
+    scene.collector.inventory.remove(["task-20"], settled_before=inf, at=scene.clock.monotonic())
+    scene.collector.check_stored(stored, gone=gone.append)
+
+    async def hang(_task_id: str) -> None:
+        await asyncio.Event().wait()
+
+    scene.service.before_look_up = hang
+    began = scene.clock.monotonic()
+    await scene.collector.sweep()
+    assert scene.clock.monotonic() - began + 2 + sweep_of(scene).duration_seconds <= 6
+    assert not gone
+    scene.service.before_look_up = None
+    await scene.collector.sweep()
+    assert gone == [stored]
+
+
+@on_virtual_time
 async def test_lookups_that_are_answered_with_other_tasks_are_one_failure(log: Log) -> None:
     """The app stays down until one is answered as it should be, and each update is counted once."""
     scene = Scene(5)
@@ -294,6 +321,21 @@ async def test_a_short_app_that_loses_many_tasks_wants_a_sweep() -> None:
     await scene.collector.update()
     assert len(scene.look_ups()) == len(scene.reported.take()) == 20
     assert wants_sweep(scene)
+
+
+@on_virtual_time
+async def test_a_loss_that_an_update_sees_during_a_sweep_wants_no_other_sweep() -> None:
+    """The sweep that reads finds what became of the tasks; one that shows them leaves the rest to the next update."""
+    scene = Scene(90, largest_page=100)
+    await scene.start()
+    all_of(scene.list.delete, scene.list.order[10:50])()
+    updates: list[asyncio.Task[None]] = []
+    scene.meanwhile(lambda: updates.append(asyncio.create_task(scene.collector.update())))
+    await scene.collector.sweep()
+    await asyncio.gather(*updates)
+    assert len(updates) == 1
+    assert shown(scene.collector) == listed(scene.list)
+    assert not wants_sweep(scene)
 
 
 @pytest.mark.parametrize("answered", [0, 1, 3])

@@ -118,13 +118,14 @@ class Recorder(FindingEvents):
             retention_seconds=settings.retention_seconds,
             configured=configured,
             batch_of=self._batch_of,
-            is_back=self._write_everything,
+            lost=self._write_everything,
             failed=self._failed,
         )
         self.past = StoredPast(settings.database_url)
         saved = await self.writer.load(LONGEST_LOAD_SECONDS) if loads else []
         self.writer.start(self._keep_running)
-        self._write_everything()
+        for key in self._apps():
+            self._write_everything(key)
         return saved
 
     async def close(self) -> None:
@@ -148,13 +149,12 @@ class Recorder(FindingEvents):
             record = self._records[saved.account, saved.app_id]
             record.is_known, record.restored_sweep, record.earliest = True, saved.sweep.began, saved.last_known
 
-    def _write_everything(self) -> None:
-        """Write all that was read; what was not yet comes by itself."""
-        for key in self._apps():
-            app = self._app(key)
-            if self.writer is not None and app is not None and app.collector.status.sweep is not None:
-                self._write_tasks(key)
-                self.reconcile(key)
+    def _write_everything(self, key: AppKey) -> None:
+        """Write all that was read of an app; if it was not read yet, it comes by itself."""
+        app = self._app(key)
+        if self.writer is not None and app is not None and app.collector.status.sweep is not None:
+            self._write_tasks(key)
+            self.reconcile(key)
 
     def _write_tasks(self, app: AppKey) -> None:
         record, waiting = self._records[app], self._add(app)

@@ -6,9 +6,10 @@ import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
-from time import sleep
+from time import monotonic, sleep
 from typing import Any, Final
 
 import msgspec
@@ -38,9 +39,6 @@ PRUNED_AT_ONCE: Final = 500
 INSERTED_AT_ONCE: Final = 100
 PAUSE_SECONDS: Final = 0.004
 """Between portions of that many rows, in which scrapes don't compete with the thread for Python's lock."""
-LONG_PAUSES: Final = 100
-"""After this many they are shorter, so that what other apps have does not wait for long."""
-SHORT_PAUSE_SECONDS: Final = 0.001
 _NEW_FILE: Final = (
     *("BEGIN", "PRAGMA auto_vacuum = INCREMENTAL", f"PRAGMA application_id = {APPLICATION_ID}", "COMMIT"),
 )
@@ -99,13 +97,23 @@ class Database:
                 lock_budget(connection, of.lease[0])
             return read_apps(connection, *([] if of is None else [_is_of(APPS, of)]))
 
-    def write(self, batch: Batch) -> None:
-        """Write a batch in one transaction, unless it was written before or its lease has another term."""
+    def last_batches(self) -> dict[AppKey, str]:
+        """Return the token of the last batch of each app."""
+        with self._transaction() as connection:
+            rows = connection.execute(sa.select(APPS.c.account, APPS.c.app_id, APPS.c.batch))
+            return {(row.account, row.app_id): row.batch for row in rows}
+
+    def write(self, batch: Batch, *, pausing_seconds: float = 0.0) -> None:
+        """Write a batch in one transaction, unless it was written before or its lease has another term.
+
+        For some seconds it makes pauses, in which other threads go on.
+        """
+        pauses_end = monotonic() + pausing_seconds
         with self._transaction() as connection:
             if batch.lease is not None and lock_budget(connection, batch.lease[0]) != batch.lease[1]:
                 return  # another exporter has begun with what was written before
             if connection.scalar(sa.select(APPS.c.batch).where(_is_of(APPS, batch))) != batch.token:
-                _write(connection, batch)
+                _write(connection, batch, pauses_end)
 
     def size_bytes(self) -> int:
         """Return how much the database takes on its disk."""
@@ -281,7 +289,7 @@ def lock_budget(connection: sa.Connection, budget: str) -> int | None:
     return term
 
 
-def _write(connection: sa.Connection, batch: Batch) -> None:
+def _write(connection: sa.Connection, batch: Batch, pauses_end: float = 0.0) -> None:
     app = {"account": batch.account, "app_id": batch.app_id}
     connection.execute(sa.delete(APPS).where(_is_of(APPS, batch)))
     facts = {"endpoint": batch.endpoint, "last_sweep": batch.sweep.began, "last_update": batch.last_update}
@@ -293,9 +301,20 @@ def _write(connection: sa.Connection, batch: Batch) -> None:
     elif batch.tasks:
         of_task = of_app.where(TASKS.c.task_id == sa.bindparam("of_task"))
         connection.execute(of_task, [{"of_task": task_id} for task_id in batch.tasks])
-    _insert(connection, TASKS, (app | _task(entry) for entry in batch.tasks.values() if entry is not None))
-    _insert(connection, CHANGES, (app | _change(noticed, batch.push_auth) for noticed in batch.changes))
-    _write_violations(connection, batch, app)
+    insert = partial(_insert, connection, pauses_end=pauses_end)
+    insert(TASKS, (app | _task(entry) for entry in batch.tasks.values() if entry is not None))
+    insert(CHANGES, (app | _change(noticed, batch.push_auth) for noticed in batch.changes))
+    is_it = sa.and_(
+        _is_open(batch),
+        VIOLATIONS.c.task_id == sa.bindparam("of_task"),
+        VIOLATIONS.c.version == sa.bindparam("of_version"),
+    )
+    # Those that opened, or ended, one after another are written together.
+    for has_ended, events in groupby(_events(connection, batch), lambda each: each.why is not None):
+        if has_ended:
+            connection.execute(sa.update(VIOLATIONS).where(is_it), [_end(each) for each in events])
+        else:
+            insert(VIOLATIONS, (app | _opening(each) for each in events))
 
 
 def _task(entry: Entry) -> dict[str, Any]:
@@ -314,17 +333,6 @@ def _change(noticed: NoticedChange, push_auth: PushAuthSettings) -> dict[str, An
         "fields": msgspec.json.encode(fields).decode(),
         "notes": ",".join(noticed.notes),
     }
-
-
-def _write_violations(connection: sa.Connection, batch: Batch, app: dict[str, Any]) -> None:
-    """Write what opened and what ended, those together that follow one another."""
-    c = VIOLATIONS.c
-    is_it = sa.and_(_is_open(batch), c.task_id == sa.bindparam("of_task"), c.version == sa.bindparam("of_version"))
-    for has_ended, events in groupby(_events(connection, batch), lambda each: each.why is not None):
-        if has_ended:
-            connection.execute(sa.update(VIOLATIONS).where(is_it), [_end(each) for each in events])
-        else:
-            _insert(connection, VIOLATIONS, (app | _opening(each) for each in events))
 
 
 def _end(event: ViolationEvent) -> dict[str, Any]:
@@ -352,12 +360,14 @@ def _events(connection: sa.Connection, batch: Batch) -> Iterator[ViolationEvent]
         yield from (now[key] for key in now.keys() - is_open)
 
 
-def _insert(connection: sa.Connection, table: sa.Table, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Insert rows in portions, with pauses in which other threads go on."""
+def _insert(
+    connection: sa.Connection, table: sa.Table, rows: Iterable[Mapping[str, Any]], *, pauses_end: float = 0.0
+) -> None:
+    """Insert rows in portions, with pauses between them until a monotonic time."""
     rows = iter(rows)
     for number, portion in enumerate(iter(lambda: list(islice(rows, INSERTED_AT_ONCE)), [])):
-        if number:
-            sleep(PAUSE_SECONDS if number <= LONG_PAUSES else SHORT_PAUSE_SECONDS)
+        if number and monotonic() < pauses_end:
+            sleep(PAUSE_SECONDS)
         if len(portion) == INSERTED_AT_ONCE and connection.dialect.name == "postgresql":
             _copy(connection, table, portion)
         else:

@@ -29,6 +29,8 @@ MAINTAIN_SECONDS: Final = 60.0  # how often old changes are looked for, and the 
 REMOVED_SECONDS: Final = 3600.0
 """An app that is not configured, and that no other exporter has read for this long, counts as removed."""
 PRUNE_PAUSE_SECONDS: Final = 0.05  # between two portions of old changes; what waits to be written comes first
+PAUSING_SECONDS: Final = 1.0
+"""What has waited for longer is written without pauses for scrapes."""
 
 REMEDIES: Final = {
     "disk is full": "free space, or shorten storage.retention",
@@ -114,8 +116,8 @@ class Writer:
         configured: Account and AppId of all apps that are configured.
         batch_of: Returns what is written of an app; None: nothing. Called with what is new of it, and with what is
             stored of it if it began without that.
-        is_back: Called when the database can be used again. It may be another one, or have lost what it confirmed, so
-            that everything is to be written.
+        lost: Called with an app of which a database that was opened again does not hold the last batch. It may be
+            another one, or a standby that has lost what was confirmed: everything of the app is to be written.
         failed: Called with an exception that is a bug.
     """
 
@@ -127,7 +129,7 @@ class Writer:
         retention_seconds: float,
         configured: Collection[AppKey],
         batch_of: Callable[[Waiting, SavedApp | None], Batch | None],
-        is_back: Callable[[], object],
+        lost: Callable[[AppKey], object],
         failed: Callable[[Exception], object],
     ) -> None:
         self.retention_seconds = retention_seconds
@@ -138,7 +140,7 @@ class Writer:
         self._connect = connect
         self._clock = clock
         self._batch_of = batch_of
-        self._is_back = is_back
+        self._lost = lost
         self._failed = failed
         self._waiting: dict[AppKey, Waiting] = {}
         self._current: Batch | None = None
@@ -146,6 +148,8 @@ class Writer:
         self._task: asyncio.Task[None] | None = None  # None: it is not started or has ended, and keeps no connection
         self._worker = Worker("write database")
         self._database: Database | None = None
+        self._written: dict[AppKey, str] = {}  # token of the last batch of each app
+        self._found: dict[AppKey, str] | None = None  # the same, as a database has it that was just opened
         self._pause_seconds = 0.0
         self._maintain_at = 0.0
         self._reason = ""  # why the database is not available, as it was logged
@@ -243,9 +247,14 @@ class Writer:
                 self._failed(error)
             if self._waiting[app] is new:  # not what another lease has begun
                 del self._waiting[app]
-        if self._current is None or await self._attempt(methodcaller("write", self._current)):
-            self._current = None
-        return self._current is None
+        if self._current is not None:
+            pausing_seconds = PAUSING_SECONDS - self.lag_seconds
+            if not await self._attempt(methodcaller("write", self._current, pausing_seconds=pausing_seconds)):
+                return False
+            if self._current is not None:  # not a bug
+                self._written[self._current.account, self._current.app_id] = self._current.token
+                self._current = None
+        return True
 
     async def _attempt(self, work: Callable[["Database"], None]) -> bool:
         """Do something with the database; return whether it is done with."""
@@ -255,9 +264,19 @@ class Writer:
             return self._has_failed(error)
         if self._reason:
             structlog.get_logger().info("database is written again")
-            self._is_back()
         self.up, self._reason, self._pause_seconds = True, "", 0.0
+        self._look_for_losses()
         return True
+
+    def _look_for_losses(self) -> None:
+        """Compare what a database that was just opened holds with what was written."""
+        if self._found is None:
+            return
+        expected, self._written, self._found = self._written, self._found, None
+        current = "" if self._current is None else self._current.token  # its commit may have had no answer
+        for app, token in expected.items():
+            if self._written.get(app) not in {token, current}:
+                self._lost(app)
 
     def _has_failed(self, error: Exception) -> bool:
         """Note a failure; return whether to stop trying."""
@@ -266,6 +285,7 @@ class Writer:
                 self._maintain_at = self._clock.monotonic() + MAINTAIN_SECONDS  # that is what failed
             else:
                 self.changes_lost += len(self._current.changes)
+                self._current = None
             self._failed(error)
             return True
         if (reason := error_line(error)) != self._reason:
@@ -280,7 +300,9 @@ class Writer:
     def _connected(self, work: Callable[["Database"], None]) -> None:
         """Do something in the thread; a failure ends the connection, and so does a call that outlives the writer."""
         try:
-            self._database = self._database or self._connect()
+            if self._database is None:
+                self._database = self._connect()
+                self._found = self._database.last_batches()
             work(self._database)
         except BaseException:
             self._disconnect()

@@ -38,7 +38,7 @@ class DirectWriter(Writer):
             retention_seconds=1.0,
             configured=(),
             batch_of=recorder._batch_of,
-            is_back=recorder._write_everything,
+            lost=recorder._write_everything,
             failed=_raise,
         )
         self._direct = database
@@ -452,5 +452,5 @@ async def test_a_last_write_when_the_recorder_has_left_writes_nothing_again(data
     process.recorder.writer = None
     process.writer.come_back()
     assert all(entry.first_seen < clock.now() - 3000 for entry in process.collector.inventory)
-    process.writer._is_back()
+    process.writer._lost(KEY)
     assert process.writer.lag_seconds == 0

@@ -34,6 +34,7 @@ class Faults:
         self.path = path
         self.opened = 0
         self.written: list[Batch] = []
+        self.pausing_seconds: list[float] = []
         self.pruned_before: list[float] = []
         self.unread_seconds: list[float] = []
         self.error: Exception | None = None
@@ -58,10 +59,11 @@ def faults(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Faults:
             faults.check()
             super().__init__(url)
 
-        def write(self, batch: Batch) -> None:
+        def write(self, batch: Batch, *, pausing_seconds: float = 0.0) -> None:
             faults.check()
-            super().write(batch)
+            super().write(batch, pausing_seconds=pausing_seconds)
             faults.written.append(batch)
+            faults.pausing_seconds.append(pausing_seconds)
             error, faults.error_after_commit = faults.error_after_commit, None
             if error is not None:
                 raise error
@@ -188,6 +190,7 @@ async def test_a_batch_that_can_never_be_written_stops_no_other(faults: Faults) 
         one.write(batch(entry("b")))
         await until(lambda: len(faults.written) == 1)
         assert one.writer.changes_lost == 1
+        assert one.lost == []
 
 
 async def test_a_batch_that_can_not_be_made_stops_no_other(faults: Faults) -> None:
@@ -232,18 +235,50 @@ def test_a_thread_that_could_not_start_is_no_bug() -> None:
     assert is_bug(RuntimeError("another"))
 
 
-async def test_everything_is_written_when_the_database_is_back(faults: Faults) -> None:
-    """It may be an empty one, or a standby that has lost what was confirmed: all apps are asked for, once."""
+async def test_an_app_whose_last_batch_was_lost_is_written_again(faults: Faults) -> None:
+    """A database that is back may be an empty one, or a standby that has lost what was confirmed."""
     async with writing(faults.url) as one:
-        await until(lambda: one.writer.up)
-        assert one.came_back == 0
+        for app_id in ("kept", "lost"):
+            one.write(batch(entry("a"), app_id=app_id))
+        await one.has_written()
         faults.error = DOWN
-        one.write(batch(entry("a")))
-        await until(lambda: faults.opened > 3)
-        assert one.came_back == 0
+        one.write(batch(entry("b"), app_id="kept"))
+        await until(lambda: not one.writer.up)
+        with closing(sqlite3.connect(faults.path)) as connection:
+            connection.execute("DELETE FROM apps WHERE app_id = 'lost'")
+            connection.commit()
         faults.error = None
         await one.has_written()
-        assert one.came_back == 1
+        assert one.lost == [("prod", "lost")]
+
+
+async def test_a_failure_that_lost_nothing_lets_nothing_be_written_again(faults: Faults) -> None:
+    """Such as a short lock, or a commit whose answer was lost."""
+    async with writing(faults.url) as one:
+        one.write(batch(entry("a")))
+        await one.has_written()
+        faults.error_after_commit = DOWN
+        one.write(changed(entry("a"), None))
+        await until(lambda: not one.writer.up)
+        await one.has_written()
+        assert one.lost == []
+
+
+async def test_what_has_waited_for_a_while_is_written_without_pauses(
+    faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pauses between rows leave the processor to scrapes, but a crash must not lose what was published long before."""
+    monkeypatch.setattr(writer_module, "PAUSING_SECONDS", 0.5)
+    async with writing(faults.url) as one:
+        for number in range(2):
+            one.write(batch(entry("a"), app_id=f"app-{number}"))
+        await one.has_written()
+        faults.error = DOWN
+        one.write(batch(entry("a")))
+        await until(lambda: one.writer.lag_seconds > 0.5)
+        faults.error = None
+        await one.has_written()
+    assert [0 < each <= 0.5 for each in faults.pausing_seconds] == [True, True, False]
 
 
 async def test_a_stop_writes_what_waits(faults: Faults) -> None:

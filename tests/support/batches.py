@@ -69,7 +69,7 @@ class RecordedWriter:
     """A writer, what it reports, and what is known of the apps that it writes."""
 
     def __init__(self, url: Callable[[], str]) -> None:
-        self.came_back = 0
+        self.lost: list[tuple[str, str]] = []
         self.bugs: list[Exception] = []
         self._apps: dict[tuple[str, str], Batch] = {}
         self.writer = Writer(
@@ -78,7 +78,7 @@ class RecordedWriter:
             retention_seconds=RETENTION_SECONDS,
             configured=[("prod", "live")],
             batch_of=self._batch_of,
-            is_back=self._count,
+            lost=self.lost.append,
             failed=self.bugs.append,
         )
 
@@ -97,9 +97,6 @@ class RecordedWriter:
         task_ids = app.tasks if new.all_tasks else {each.change.task_id for each in new.changes}
         tasks = {task_id: app.tasks[task_id] for task_id in task_ids}
         return Batch(**msgspec.structs.asdict(new), **known, tasks=tasks)
-
-    def _count(self) -> None:
-        self.came_back += 1
 
     async def has_written(self) -> None:
         """Wait until nothing waits."""

@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import Final
 
 from exporter.config.capacity import STANDARD_QUOTA, USABLE_SHARE, GroupLoad, pace_of, sweep_requests_of
-from exporter.config.model import DEFAULT_REQUESTS_PER_SECOND, Collection, Config, Metrics
+from exporter.config.model import (
+    DEFAULT_REQUESTS_PER_SECOND,
+    Account,
+    App,
+    Collection,
+    Metrics,
+    Sharing,
+    Storage,
+)
+from exporter.config.policy_model import Expect, Policy
 from exporter.config.value_types import format_duration
 from exporter.metrics.app_families import APP_FAMILIES, CHANGE_FAMILIES, POLICY_FAMILIES
 from exporter.metrics.exposition import declarations
@@ -17,13 +26,13 @@ from exporter.metrics.self_metrics import EXPORTER_FAMILIES, RULE_FAMILIES
 from exporter.metrics.task_families import TASK_FAMILIES
 from exporter.rules.rule_files import default_rules, profile_rules
 from tests.references.reference_tables import (
+    credentials_table,
     families_table,
-    keys_of_mapping,
+    keys_table,
     labels_table,
-    mappings,
     rules_table,
     table,
-    variables_tables,
+    variables_table,
 )
 
 DOCUMENTS: Final = tuple(f"docs/{name}.md" for name in ("configuration", "metrics", "rules", "scaling"))
@@ -108,9 +117,6 @@ def _rounded(seconds: float) -> str:
     return "under 1s" if seconds < 1 else format_duration(round(seconds))
 
 
-_SECTIONS_ALONE: Final = {Config, Metrics}
-"""Their keys are mappings, each with a section of its own."""
-
 TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "needs-by-default": _needs_by_default,
     "apps-within-budgets": _apps_within_budgets,
@@ -123,13 +129,17 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "families-of-the-exporter": partial(families_table, EXPORTER_FAMILIES, of_apps=False),
     "families-of-single-tasks": lambda: families_table(per_task_families()),
     "labels": lambda: labels_table(declarations()),
-    "variables": variables_tables,
+    "variables": variables_table,
     "default-rules": lambda: rules_table(default_rules()),
     "rules-of-profiles": lambda: rules_table(chain.from_iterable(profile_rules().values())),
-    **{
-        f"keys-of-{model.__name__.lower()}": partial(keys_of_mapping, model)
-        for model in mappings()
-        if model not in _SECTIONS_ALONE
-    },
+    "keys-of-accounts": partial(keys_table, Account),
+    "keys-of-apps": partial(keys_table, App),
+    "keys-of-expect": partial(keys_table, Expect),
+    "keys-of-collection": partial(keys_table, Collection),
+    "keys-of-policy": partial(keys_table, Policy),
+    "keys-of-storage": partial(keys_table, Storage),
+    "keys-of-sharing": partial(keys_table, Sharing),
+    "keys-of-metrics": partial(keys_table, Metrics),
+    "keys-of-credentials": credentials_table,
 }
 """By name in the markers."""

@@ -93,9 +93,9 @@ class RamRoleArn(Section):
 
     type: Literal["ram_role_arn"] = "ram_role_arn"
 
-    access_key_id: Annotated[KeyId, about("Id of the key that assumes the role.")]
-    access_key_secret: Annotated[KeySecret, about("Secret of the key that assumes the role.")]
-    security_token: KeySecret | None = about("Its token, if it is a temporary key.", None)
+    access_key_id: Annotated[KeyId, about("The access key's id.")]
+    access_key_secret: Annotated[KeySecret, about("The access key's secret.")]
+    security_token: KeySecret | None = about("The token of a temporary key.", None)
     role_arn: Annotated[Text, about("The role: `acs:ram::ACCOUNT:role/NAME`.")]
     role_session_name: SessionName = _SESSION_NAME
     policy: SessionPolicy = None

@@ -155,9 +155,9 @@ class Expect(Section):
     A list has all allowed values; a range has `min`, `max` or both. A key does not apply to tasks without the field.
     """
 
-    region: Some[Region] | None = about("Regions, such as CN-Shanghai; critical.", None)
+    region: Some[Region] | None = about("Regions; critical.", None)
     mix_mode: Some[MixMode] | None = about("Modes.", None)
-    push_hosts: Some[HostPattern] | None = about("Push hosts, as names or patterns with * or ?; critical.", None)
+    push_hosts: Some[HostPattern] | None = about("Push hosts, with * and ? as wildcards; critical.", None)
     push_schemes: Some[PushScheme] | None = about("Schemes of the push URLs.", None)
     ali_cdn: Some[Switch] | None = about("Whether tasks push to the vendor's own CDN.", None)
     push_auth: Annotated[str, Choices(("signed",))] | None = about(

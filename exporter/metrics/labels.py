@@ -59,7 +59,7 @@ SOURCE_TYPE: Final = Label("source_type", (*task.SOURCE_TYPES, OTHER), "SourceTy
 TIER: Final = Label(
     "tier",
     ("single_audio", "single_video", "audio", "480p", "720p", "above_720p", UNKNOWN),
-    "By mode and, for mixed tasks with video, by area: up to 640 x 480, up to 1280 x 720, above.",
+    "Mode and, of mixed tasks with video, the area; `480p` is up to 640 x 480, `720p` up to 1280 x 720.",
 )
 
 ACCOUNT: Final = Label("account", meaning="The account's name in the configuration.")

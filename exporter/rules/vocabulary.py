@@ -71,7 +71,7 @@ class OutputFacts(Struct, frozen=True, kw_only=True):
     host: Annotated[
         str, _about("In lower case, without user and port; `vhost` counts first; empty if there is none.")
     ] = ""
-    is_ali_cdn: Annotated[bool | None, _about("IsAliCdn; absent if not stated.")] = None
+    is_ali_cdn: Annotated[bool | None, _about("IsAliCdn.")] = None
     has_userinfo: Annotated[bool, _about("The URL contains `user:password@`.")] = False
     has_private_host: Annotated[
         bool,
@@ -83,9 +83,9 @@ class OutputFacts(Struct, frozen=True, kw_only=True):
     signer: Annotated[
         str, _about(f"Who signed the URL, by `policy.push_auth` where vendors share a form: {_listed(SIGNERS)}.")
     ] = NO_SIGNER
-    problem: Annotated[
-        str | None, _about(f"What makes the URL incomplete, the first of {_listed(URL_PROBLEMS)}; absent if nothing.")
-    ] = None
+    problem: Annotated[str | None, _about(f"What makes the URL incomplete, the first of {_listed(URL_PROBLEMS)}.")] = (
+        None
+    )
     is_test: Annotated[bool, _about("The URL has `bandwidthtest=true`.")] = False
     push_auth: Annotated[
         str,
@@ -95,7 +95,7 @@ class OutputFacts(Struct, frozen=True, kw_only=True):
         ),
     ] = UNSIGNED
     push_expires: Annotated[
-        datetime | None, _about("When the key expires, with the validity of `policy.push_auth`; absent if not known.")
+        datetime | None, _about("When the key expires, with the validity of `policy.push_auth`.")
     ] = None
     expired_at_start: Annotated[bool, _about("The task was added after the key had expired.")] = False
     may_have_expired: Annotated[
@@ -166,12 +166,15 @@ class TaskFacts(Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         _about("Derived: missing required fields of EncodeParams, such as `VideoGop`; none if unreadable."),
     ] = ()
-    video: Annotated[VideoFacts, _about("The video part of EncodeParams.")] = VideoFacts()
-    audio: Annotated[AudioFacts, _about("The audio part of EncodeParams.")] = AudioFacts()
+    video: Annotated[VideoFacts, _about("The video part of EncodeParams; always present.")] = VideoFacts()
+    audio: Annotated[AudioFacts, _about("The audio part of EncodeParams; always present.")] = AudioFacts()
     outputs: Annotated[
-        tuple[OutputFacts, ...], _about("The distinct URLs of StreamURL and MultiStreamURL together.")
+        tuple[OutputFacts, ...],
+        _about("The distinct URLs of StreamURL and MultiStreamURL, without their secret parts."),
     ] = ()
-    panes: Annotated[tuple[PaneFacts, ...], _about("The panes of the layout.")] = ()
+    panes: Annotated[
+        tuple[PaneFacts, ...], _about("The panes of the layout; the canvas goes from 0.0 to 1.0 in both directions.")
+    ] = ()
     pane_count: Annotated[int, _about("Derived: number of panes.")] = 0
     panes_outside: Annotated[int, _about("Derived: panes that extend beyond the canvas by more than a thousandth.")] = 0
     overlapping_panes: Annotated[
@@ -204,16 +207,16 @@ class TaskFacts(Struct, frozen=True, kw_only=True):
 class QuotaFacts(Struct, frozen=True, kw_only=True):
     """`app.quota`: the configured quota of the app."""
 
-    single: Annotated[int | None, _about("Single-stream relay tasks; absent if not configured.")] = None
-    mixed: Annotated[int | None, _about("Mixed-stream relay tasks; absent if not configured.")] = None
+    single: Annotated[int | None, _about("Single-stream relay tasks.")] = None
+    mixed: Annotated[int | None, _about("Mixed-stream relay tasks.")] = None
 
 
 class RangeFacts(Struct, frozen=True, kw_only=True):
     """One of the ranges of `app.expect`; a missing bound is infinite."""
 
-    min: Annotated[float, _about("The minimum.")] = -inf
-    max: Annotated[float, _about("The maximum.")] = inf
-    words: Annotated[str, _about("Derived: the range as text.")] = ""
+    min: Annotated[float, _about("The minimum, or minus infinity.")] = -inf
+    max: Annotated[float, _about("The maximum, or infinity.")] = inf
+    words: Annotated[str, _about("The range as text.")] = ""
 
 
 class ExpectFacts(Struct, frozen=True, kw_only=True):
@@ -249,8 +252,10 @@ class AppFacts(Struct, frozen=True, kw_only=True):
     name: Annotated[str, _about("Its name; may be empty.")] = ""
     owner: Annotated[str, _about("Its owner; may be empty.")] = ""
     account: Annotated[str, _about("The account's name.")] = ""
-    quota: Annotated[QuotaFacts, _about("Its quota.")] = QuotaFacts()
-    expect: Annotated[ExpectFacts, _about("The expectations of its tasks.")] = ExpectFacts()
+    quota: Annotated[QuotaFacts, _about("Its configured quota.")] = QuotaFacts()
+    expect: Annotated[ExpectFacts, _about("Its configured expectations; those that are not set are absent.")] = (
+        ExpectFacts()
+    )
 
 
 class Variables(Struct, frozen=True, kw_only=True):
@@ -263,7 +268,10 @@ class Variables(Struct, frozen=True, kw_only=True):
     last_changed: Annotated[datetime, _about("When the exporter last saw it change.")]
     age: Annotated[timedelta, _about("`now - first_seen`.")]
     now: Annotated[datetime, _about("The current time; a rule that uses it or `age` is evaluated once a minute.")]
-    shared_outputs: Annotated[int, _about("Push URLs that another task of any app uses too.")]
+    shared_outputs: Annotated[
+        int,
+        _about("Push URLs whose stream another task of any app uses too, with any signature, by RTMP or RTMPS."),
+    ]
     cdn_flag_conflicts: Annotated[
         int,
         _about(

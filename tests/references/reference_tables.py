@@ -5,19 +5,26 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from msgspec import Struct
 from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
-from exporter.config.model import Config
+from exporter.config.model import Account, App
+from exporter.config.policy_model import Expect, Range
 from exporter.config.section import FILE_SUFFIX, ValueType, describe, is_secret, keys_of, kind_of, kinds_of
 from exporter.config.value_types import DURATION_WORDS, Choices, DefaultNote
+from exporter.core.collection_state import State
 from exporter.metrics.family import Declaration, Label
 from exporter.rules.rule import Rule
-from exporter.rules.vocabulary import ExpectFacts, Fact, FactType, Variables, facts_of, walk
+from exporter.rules.vocabulary import ExpectFacts, Fact, FactType, facts_of, walk
 
 _MOST_VALUES: Final = 20
 """Of which the table of labels names each."""
+_TYPE: Final = "type"
+_TABLES_OF_THEIR_OWN: Final = frozenset({App, Expect, *kinds_of(Account)["credentials"].models, Range})
+"""All but a range, which has two keys that are explained beside the expectations."""
+_EXPECTATIONS: Final = "app.expect"
+_MARKS: Final = {"histogram": "histogram", "gaugehistogram": "gauge histogram"}
+"""What the name of a family does not show."""
 _BRIEF: Final = {
     DURATION_WORDS.words: "duration",
     "a whole number": "integer",
@@ -45,24 +52,38 @@ def code(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
-def mappings(model: type[BaseModel] = Config) -> Iterator[type[BaseModel]]:
-    """Yield a mapping and all that can be within it."""
-    yield model
-    for kind in kinds_of(model).values():
-        for inner in (kind if kind.item is None else kind_of(kind.item)).models:
-            yield from mappings(inner)
+def keys_table(model: type[BaseModel]) -> str:
+    """Return the keys of a mapping, and of those within it that have no table of their own."""
+    return table(("key", "value", "meaning"), _rows_of_keys(model))
 
 
-def keys_of_mapping(model: type[BaseModel]) -> str:
-    """Return what a mapping is for, and its keys."""
+def credentials_table() -> str:
+    """Return a row for each type of credentials, and for its keys; those of an earlier type together."""
+    rows: list[tuple[str, str, str]] = []
+    for kind in kinds_of(Account)["credentials"].models:
+        name = kind.model_fields[_TYPE].default
+        own = list(_rows_of_keys(kind))
+        known = [row[0] for row in own if row in rows]
+        rows.append((f"**`{name}`**", "", inspect.cleandoc(kind.__doc__ or "")))
+        rows += [row for row in own if row not in rows]
+        rows += [(", ".join(known), "", "As above.")] if known else []
+    return table(("type, keys", "value", "meaning"), rows)
+
+
+def _rows_of_keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    """Yield a row for each key; a mapping within follows, with the path to its keys."""
     kinds = kinds_of(model)
-    rows = [
-        (_names(key, kinds[key]), _type_of_value(kinds[key]), _default(field, kinds[key]), field.description or "")
-        for key, field in keys_of(model).items()
-        if key != "type"
-    ]
-    about = inspect.cleandoc(model.__doc__ or "")
-    return f"{about}\n" + (f"\n{table(('key', 'type', 'default', 'meaning'), rows)}" if rows else "")
+    for key, field in keys_of(model).items():
+        if key == _TYPE:
+            continue
+        kind = kinds[key]
+        value = ", ".join(filter(None, (_type_of_value(kind), _default(field, kind))))
+        yield _names(prefix + key, kind), value, field.description or ""
+        item = kind if kind.item is None else kind_of(kind.item)
+        for inner in item.models:
+            if inner not in _TABLES_OF_THEIR_OWN:
+                step = "" if kind.item is None else "[]" if describe(kind) == "a list" else ".NAME"
+                yield from _rows_of_keys(inner, f"{prefix}{key}{step}.")
 
 
 def _names(key: str, kind: ValueType) -> str:
@@ -72,7 +93,7 @@ def _names(key: str, kind: ValueType) -> str:
 def _type_of_value(kind: ValueType) -> str:
     """Return what a value has to be, shortly."""
     if kind.models:
-        return "mapping"
+        return "range" if Range in kind.models else "mapping"
     if kind.item is None or describe(kind) not in {"a list", "a mapping (name: value)"}:
         return _brief(describe(kind))
     return f"list of {_items(kind_of(kind.item))}" if describe(kind) == "a list" else "mapping by name"
@@ -99,10 +120,10 @@ def _default(field: FieldInfo, kind: ValueType) -> str:
         return "**required**"
     note = kind.find(DefaultNote)
     if note is not None:
-        return note.words
+        return f"default {note.words}"
     if kind.models or field.default in (None, "", (), {}):
         return ""
-    return f"`{_as_yaml(TypeAdapter(field.rebuild_annotation()).dump_python(field.default, mode='json'))}`"
+    return f"default `{_as_yaml(TypeAdapter(field.rebuild_annotation()).dump_python(field.default, mode='json'))}`"
 
 
 def _as_yaml(value: object) -> str:
@@ -118,13 +139,12 @@ def families_table(declarations: Iterable[Declaration], *, of_apps: bool = True)
     """Return a row for each family; `of_apps` leaves out the labels `account` and `app_id`, which all of them have."""
     rows = []
     for declaration in declarations:
-        kind: str = "gauge histogram" if declaration.kind == "gaugehistogram" else declaration.kind
-        if declaration.stability != "stable":
-            kind += f", *{declaration.stability}*"
-        labels = declaration.labels[2:] if of_apps else declaration.labels
-        means = f"{declaration.help} {declaration.note}".strip()
-        rows.append((f"`{declaration.name}`", kind, code(label.name for label in labels), means))
-    return table(("family", "type", "labels", "means"), rows)
+        labels = ", ".join(label.name for label in (declaration.labels[2:] if of_apps else declaration.labels))
+        name = f"`{declaration.name}{{{labels}}}`" if labels else f"`{declaration.name}`"
+        marks = [_MARKS[declaration.kind]] if declaration.kind in _MARKS else []
+        marks += [] if declaration.stability == "stable" else [f"*{declaration.stability}*"]
+        rows.append((" ".join((name, *marks)), f"{declaration.help} {declaration.note}".strip()))
+    return table(("family", "means"), rows)
 
 
 def labels_table(declarations: Iterable[Declaration]) -> str:
@@ -137,44 +157,53 @@ def labels_table(declarations: Iterable[Declaration]) -> str:
     rows = []
     for label in sorted(users, key=lambda label: label.name):
         where = f" of {code(users[label])}" if label.name in ambiguous and len(users[label]) == 1 else ""
-        values = label.values if len(label.values) <= _MOST_VALUES else (*label.values[:3], "…")
-        rows.append((f"`{label.name}`{where}", code(values) if values else "any", label.meaning))
-    return table(("label", "values", "means"), rows)
+        values = _values(label)
+        first, mark, more = label.meaning.partition(";")
+        first = f"{first.removesuffix('.')}: {values}{mark or '.'}" if values else f"{first}{mark}"
+        rows.append((f"`{label.name}`{where}", first + more))
+    return table(("label", "means"), rows)
 
 
-def variables_tables() -> str:
-    """Return a heading and a table for the variables, and for each group of fields; types alone for `app.expect`."""
-    groups = {fact.group: (path, fact) for path, fact in reversed(tuple(walk())) if fact.group is not None}
-    parts = ["### Variables\n", _fact_table(Variables)]
-    for group, (path, fact) in reversed(groups.items()):
-        about = inspect.cleandoc(group.__doc__ or "")
-        about = about.partition(": ")[2] or about
-        parts += (f"### `{path}{'[]' if fact.is_list else ''}`\n", about[0].upper() + about[1:])
-        parts.append("\n" + (_types_of_facts(group) if group is ExpectFacts else _fact_table(group)))
-    return "\n".join(parts)
+def _values(label: Label) -> str:
+    """Return the closed set of a label's values, if it has one; most of the states by those that are missing."""
+    missing = set(State) - set(label.values)
+    if 0 < len(missing) < len(label.values) and set(label.values) < set(State):
+        return f"a state of `rtcmpu_collection_state` except {code(one for one in State if one in missing)}"
+    values = label.values if len(label.values) <= _MOST_VALUES else (*label.values[:3], "…")
+    return code(values)
 
 
-def _fact_table(group: type[Struct]) -> str:
-    """Return a row for each field of a group."""
-    rows = ((f"`{fact.name}`", _type_of_fact(fact), fact.description) for fact in facts_of(group))
+def variables_table() -> str:
+    """Return a row for each variable and each of its fields; one for all expectations of a type."""
+    rows = []
+    for path, fact in walk():
+        if fact.group is ExpectFacts:
+            rows += [(f"`{path}`", _type_of_fact(fact), fact.description), *_rows_of_expectations(path)]
+        elif not path.startswith(f"{_EXPECTATIONS}."):
+            rows.append((f"`{path}`", _type_of_fact(fact), fact.description))
     return table(("name", "type", "means"), rows)
 
 
-def _types_of_facts(group: type[Struct]) -> str:
-    """Return a row for each type, with the fields of a group that have it."""
-    names: dict[str, list[str]] = {}
-    for fact in facts_of(group):
-        names.setdefault(_type_of_fact(fact), []).append(fact.name)
-    return table(("type", "names"), ((kind, code(of_kind)) for kind, of_kind in names.items()))
+def _rows_of_expectations(path: str) -> Iterator[tuple[str, str, str]]:
+    """Yield a row for each type, with the expectations that have it."""
+    names: dict[str, list[Fact]] = {}
+    for fact in facts_of(ExpectFacts):
+        names.setdefault(_type_of_fact(fact), []).append(fact)
+    for kind, facts in names.items():
+        first, *others = facts
+        fields = [] if first.group is None else facts_of(first.group)
+        means = " ".join(f"`{field.name}` ({_type_of_fact(field)}): {field.description}" for field in fields)
+        yield f"`{path}.{first.name}`" + "".join(f", `{fact.name}`" for fact in others), kind, means or "As configured."
 
 
 def _type_of_fact(fact: Fact) -> str:
     """Return a field's type as CEL has it; a question mark follows if the field can be absent."""
-    name = "fields" if fact.kind is FactType.GROUP else f"`{fact.kind}`"
-    return (f"list of {name}" if fact.is_list else name) + ("?" if fact.is_optional else "")
+    name = "fields" if fact.kind is FactType.GROUP else fact.kind
+    text = (f"list of {name}" if fact.is_list else name) + ("?" if fact.is_optional else "")
+    return text if fact.kind is FactType.GROUP else f"`{text}`"
 
 
 def rules_table(rules: Iterable[Rule]) -> str:
     """Return a row for each rule."""
-    rows = ((f"`{rule.name}`", rule.severity, rule.title, rule.remedy) for rule in rules)
-    return table(("rule", "severity", "finds", "what to do"), rows)
+    rows = ((f"`{rule.name}`", rule.severity, rule.title) for rule in rules)
+    return table(("rule", "severity", "finds"), rows)

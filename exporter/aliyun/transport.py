@@ -191,6 +191,7 @@ _BARE: Final = -15
 _GZIP: Final = 31
 _DAMAGED: Final = cast("type[Exception]", isal_zlib.error)
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024  # of a page, decompressed. One of 100 tasks usually has about 300 kB.
+MAX_MEMBERS: Final = 1000  # of gzip: each costs a decompressor, and an empty one is 20 bytes
 LARGE_BODY_BYTES: Final = 512 * 1024
 LARGE_BODIES: Final = 2
 """This many larger ones are in memory at a time, from here until they are decoded; others wait for their turn."""
@@ -291,6 +292,7 @@ class Decompressor:
     def __init__(self, content_encoding: str) -> None:
         self._coding = content_encoding.strip().lower()
         self._stream: Any = None
+        self._members = 0
 
     def pieces(self, piece: bytes) -> Iterator[bytes]:
         """Yield what a piece of the body holds, in pieces of bounded size; raises `_DAMAGED` if it is damaged."""
@@ -300,6 +302,9 @@ class Decompressor:
         is_more = bool(piece)
         while is_more:
             if self._stream is None or self._stream.eof:  # gzip may have several members
+                self._members += 1
+                if self._members > MAX_MEMBERS:
+                    raise _DAMAGED(f"more than {MAX_MEMBERS} members")
                 self._stream = isal_zlib.decompressobj(self._window_bits(piece))
             plain = self._stream.decompress(piece, READ_BUFFER_BYTES)
             yield plain

@@ -257,6 +257,7 @@ DAMAGED = {
     "no coding": ("x-none", b"<html>"),
     "plain": ("gzip", b"{}"),
     "wrong sum": ("gzip", gzip.compress(b"{}")[:-8] + b"12345678"),
+    "countless members": ("gzip", gzip.compress(b"") * 1000 + gzip.compress(b'{"RequestId": "r", "MPUTasks": []}')),
     "cut gzip": ("gzip", gzip.compress(b'{"a": "b"}')[:-12]),
     "cut deflate": ("deflate", zlib.compress(b'{"a": "b"}')[:-8]),
 }

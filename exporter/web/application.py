@@ -146,7 +146,7 @@ def accounting(view: View, renderer: Renderer) -> Middleware:
 
     @web.middleware
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
-        template = path_template(request)
+        template = await _counted_path(request)
         try:
             response = await handler(request)
         except web.HTTPException as refused:
@@ -163,6 +163,16 @@ def accounting(view: View, renderer: Renderer) -> Middleware:
         return response
 
     return answer
+
+
+async def _counted_path(request: web.Request) -> str:
+    """Return the template that a request counts under: that of its path also where it has no such method."""
+    if isinstance(request.match_info.http_exception, web.HTTPMethodNotAllowed):
+        for resource in request.app.router.resources():
+            _, methods = await resource.resolve(request)
+            if methods:
+                return resource.canonical.removeprefix(request.app[ROUTE_PREFIX])
+    return path_template(request)
 
 
 def _refusal(request: web.Request, refused: web.HTTPException, renderer: Renderer) -> web.Response:

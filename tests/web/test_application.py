@@ -128,6 +128,9 @@ async def test_answers_are_counted_by_the_template_of_the_path(client: Client, v
     for path in ("/", "/metrics", "/api/v1/apps", "/api/v1/nothing", "/wp-login.php"):
         await client.get(path)
     await client.post("/metrics")
+    await client.delete("/apps/production/live-main/collect")
+    await client.options("/api/v1/apps/production/live-main")
+    await client.post("/wp-login.php")
     view.unready = "not yet"
     await client.get("/-/ready")
     assert view.finished == [
@@ -136,7 +139,10 @@ async def test_answers_are_counted_by_the_template_of_the_path(client: Client, v
         ("/api/v1/apps", 200),
         ("other", 404),
         ("other", 404),
-        ("other", 405),
+        ("/metrics", 405),
+        ("/apps/{account}/{app_id}/collect", 405),
+        ("/api/v1/apps/{account}/{app_id}", 204),
+        ("other", 404),
         ("/-/ready", 503),
     ]
 

@@ -374,7 +374,7 @@ def read_query(given: Iterable[tuple[str, str]], parameters: Sequence[Parameter]
         if not text:
             raise BadQueryError(f"{name} is empty, expected a value")
         values[parameter.target] = parameter.read(text)
-    return Query(**values)
+    return _checked(Query(**values))
 
 
 def read_form(given: Mapping[str, str], parameters: Iterable[Parameter]) -> Query:
@@ -386,7 +386,13 @@ def read_form(given: Mapping[str, str], parameters: Iterable[Parameter]) -> Quer
             raise BadQueryError(f"{parameter.name} has {len(text)} characters, expected at most {LONGEST_TEXT}")
         if text:
             values[parameter.target] = parameter.read(text)
-    return Query(**values)
+    return _checked(Query(**values))
+
+
+def _checked(query: Query) -> Query:
+    if query.since > query.until:
+        raise BadQueryError("since is later than until: nothing can match")
+    return query
 
 
 def video_bitrate(entry: Entry) -> int | None:

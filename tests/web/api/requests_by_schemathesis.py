@@ -42,7 +42,7 @@ def check_answers(base_url: str) -> int:
         answer = case.call_and_validate(base_url=base_url, checks=CHECKS)
         is_good = case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE
         if is_good and "cursor" not in (case.query or {}):
-            assert answer.status_code in {200, 404}, answer.text
+            assert answer.status_code in {200, 404} or "since is later than until" in answer.text
 
     schema = openapi.from_dict(json.loads(openapi_text()))
     for read in schema.get_all_operations():

@@ -120,6 +120,10 @@ EXPECTED = "expected the next_cursor of an answer to the same query"
                 ("violations?", "1abcd"),
             )
         ),
+        *(
+            (f"{name}?since=2&until=1.5", 400, "since is later than until: nothing can match")
+            for name in ("changes", "violations")
+        ),
         ("violations?sort=-since&state=resolved", 400, "sort does not go with state=resolved"),
     ],
 )

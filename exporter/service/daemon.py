@@ -268,6 +268,7 @@ class Daemon:
                     await self._recorder.use(self.view.in_force.config, loads=self._leases.sharing is None)
                     for key in self._monitor.apps:
                         self._recorder.reconcile(key)
+                    self._metrics.storage(self._recorder.writer)
             except (ConfigError, UsageError) as error:
                 self._metrics.set(CONFIG_LAST_RELOAD_SUCCESSFUL, 0)
                 for line in str(error).splitlines():

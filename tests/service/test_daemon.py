@@ -395,6 +395,9 @@ async def test_changes_are_in_the_database(simulator: Simulated, tmp_path: Path)
         await until(is_written)
         one.next = first.changed(storage=_storage(tmp_path / "other"))
         assert await one.daemon.reload() is None
+        one.next = config(simulator.account("app-1"))
+        assert await one.daemon.reload() is None
+        assert sample(await one.metrics(), "rtcmpu_exporter_storage_up") is None
     for directory in (tmp_path, tmp_path / "other"):
         database = Database(_storage(directory).url.reveal())
         (saved,) = database.load()

@@ -59,8 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = _run(arguments)
         sys.stdout.flush()
-    except BrokenPipeError:
-        code = ExitCode.FOUND
+    except (BrokenPipeError, SystemExit) as end:
+        if isinstance(end, SystemExit) and end.code != 1:
+            raise
+        code = ExitCode.PIPE_CLOSED  # click and rich make a SystemExit of it, with the code of findings
     except Exception as error:  # noqa: BLE001 - a bug must not look like a finding or a mistake of usage
         if not isinstance(error, OSError) or error.errno not in UNWRITABLE:
             from exporter.service.supervisor import written
@@ -258,7 +260,7 @@ def collect(source: "ConfigurationSource", output: Any) -> int:
 @flag("--until=TIME", "a duration or a time (default now)", type=moment, default=math.inf)
 @flag("--app=ID", "of one AppId", "app_id", default="")
 @flag("--task=ID", "of one TaskId", "task_id", default="")
-@flag("--limit=N", "the newest N (default 1000)", type=count, default=1000)
+@flag("--limit=N", "the newest N (default 1000)", type=click.IntRange(min=1), default=1000)
 @output_format("a table, or JSON", "table", "json")
 def history(config_file: Path, output: Any, **wanted: Any) -> int:
     """Print changes of tasks from the database."""

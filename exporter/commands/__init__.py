@@ -13,4 +13,5 @@ class ExitCode(IntEnum):
     UNAVAILABLE = 69  # the listen address does not exist yet; as EX_UNAVAILABLE of sysexits.h
     INTERNAL = 70  # a bug of the program ended it, with a traceback; as EX_SOFTWARE of sysexits.h
     UNWRITTEN = 74  # standard output can't be written; as EX_IOERR of sysexits.h
+    PIPE_CLOSED = 141  # what reads standard output wants no more, as `head` does; as a shell reports SIGPIPE
     INTERRUPTED = 130  # Ctrl-C ended a command that ends by itself

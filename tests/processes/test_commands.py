@@ -194,11 +194,11 @@ def test_collect_on_a_terminal_shows_a_bar_and_ends_quietly_with_its_pipe(progra
     terminal, end = pty.openpty()
     try:
         done = subprocess.run(
-            ["bash", "-c", f"{words} | head -1"],
+            ["bash", "-c", f"{words} | head -1; exit ${{PIPESTATUS[0]}}"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=end,
-            check=True,
+            check=False,
             env=programs.env | {"TERM": "xterm", "COLUMNS": "100"},
             cwd=programs.directory,
             timeout=LONG_SECONDS,
@@ -211,7 +211,7 @@ def test_collect_on_a_terminal_shows_a_bar_and_ends_quietly_with_its_pipe(progra
         os.close(end)
         os.close(terminal)
 
-    assert done.stdout == b"{\n"
+    assert (done.stdout, done.returncode) == (b"{\n", 141)
     assert "collecting" in shown
     assert "3/3 apps, 360 tasks" in re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", shown)
     assert shown.endswith("\x1b[2K"), "the bar was not taken away, or something was said behind it"
@@ -231,6 +231,25 @@ def test_check_config_probes_each_app_with_one_request(programs: Programs, simul
     assert lines[1].startswith("production/nobodys: app_invalid: ")
     assert lines[2] == "production/app-2: ok: it has tasks"
     assert Counter(ask_json(f"{simulator}/-/stats")["by_app"]) - before == {"app-1": 1, "nobodys": 1, "app-2": 1}
+
+
+def test_an_output_that_nobody_reads_is_no_finding(programs: Programs) -> None:
+    """Whatever writes it, the program ends as by SIGPIPE and says nothing: 1 would be a violation."""
+    for words in (["rules", "list", "--app.id=a"], ["rules", "list", "--app.id=a", "--output=json"], ["--help"]):
+        reading, writing = os.pipe()
+        os.close(reading)
+        try:
+            done = subprocess.run(
+                exporter(*words),
+                stdout=writing,
+                stderr=subprocess.PIPE,
+                check=False,
+                timeout=LONG_SECONDS,
+                env=programs.env,
+            )
+        finally:
+            os.close(writing)
+        assert (done.returncode, done.stderr) == (141, b""), words
 
 
 def test_an_output_that_cant_be_written_is_one_line_of_error(programs: Programs, simulator: str) -> None:

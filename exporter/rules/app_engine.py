@@ -147,6 +147,8 @@ class AppPolicy:
         `whole`: all tasks are to be evaluated again, though nothing of the app has changed.
         """
         if inventory is not self._inventory:
+            for task_id in list(self._noted):
+                self._forget(task_id)
             self._inventory, self.available, self.backlog = inventory, False, Backlog()
             self.backlog.add_changed(entry.task_id for entry in inventory)
         is_same = app == self._app and rules.all_rules() == self._rules.all_rules()

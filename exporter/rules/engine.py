@@ -169,8 +169,11 @@ class PolicyEngine:
         end = self._clock.monotonic() + SLICE_SECONDS
         while self._unnoted and self._clock.monotonic() < end:
             policy, task_id = self._unnoted.popleft()
-            if self._apps.get(policy.key) is policy:
-                policy.note_outputs(task_id)
+            if self._apps.get(policy.key) is policy and policy.key not in self._paused_until:
+                try:
+                    policy.note_outputs(task_id)
+                except Exception as error:  # noqa: BLE001 - as below
+                    self._give_up(policy, error)
         if self._is_held or self._unnoted:
             return
         while self._clock.monotonic() < end and (due := self._next(at_most)) is not None:

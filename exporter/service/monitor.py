@@ -97,7 +97,7 @@ class Monitor:
                 self._restore(app)
 
     def _restore(self, app: SavedApp) -> None:
-        """Do it for one app."""
+        """Begin with what an earlier process accepted of one app, if that is of use."""
         key = (app.account, app.app_id)
         if key not in self.apps or self.apps[key].collector.status.sweep is not None:
             return

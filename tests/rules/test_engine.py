@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from typing import Any
 
 import pytest
 
@@ -10,9 +11,10 @@ from exporter.core.push_auth import HostSetting, PushAuthSettings
 from exporter.core.task import Output
 from exporter.rules.engine import AT_ONCE
 from exporter.rules.findings import Resolution, SavedFindings
-from exporter.rules.rule import CompiledRule, Exemption, Outcome, Rule, Severity, TaskCountRule, compile_rule
+from exporter.rules.rule import AppKey, CompiledRule, Exemption, Outcome, Rule, Severity, TaskCountRule, compile_rule
 from exporter.rules.rule_files import default_rules
 from exporter.rules.rule_set import AppRules
+from exporter.rules.shared_outputs import SharedOutputs
 from tests.support.policy_world import LIVE, NOON, OTHER, PolicyWorld, rule
 
 MIXED = rule("mixed", 'task.mix_mode == "mixed"', message='task_id + " is " + task.mix_mode')
@@ -266,6 +268,49 @@ async def test_a_restored_app_that_goes_before_it_is_evaluated_shares_nothing() 
     world.apply(ALONE)
     await asyncio.wait_for(world.policy.settle(), timeout=10)
     assert world.report("alone").violations == 0
+
+
+async def test_what_was_restored_but_not_evaluated_goes_with_its_inventory() -> None:
+    """An app whose tasks are read from nothing shares what these push to, and not what restored ones did."""
+    world = PolicyWorld(ALONE, apps=(LIVE, OTHER))
+    world.clock.per_look = 0.001
+    with world.policy.restoring():
+        world.put("a", urls=[1])
+        for number in range(AT_ONCE):
+            world.put(f"more-{number}", urls=[number + 10])
+        world.collect(baseline=True)
+    while world.policy._unnoted:
+        world.policy.tick()
+    assert world.policy.app(LIVE).report is None
+    world.replace_inventory()
+    world.apply(ALONE)
+    world.update("b", urls=[2], baseline=True)
+    world.update("c", OTHER, urls=[1], baseline=True)
+    await asyncio.wait_for(world.policy.settle(), timeout=10)
+    report = world.report("alone", OTHER)
+    assert (report.violations, report.resolved) == (0, 0)
+
+
+def test_a_restored_app_that_can_not_be_evaluated_keeps_no_other_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its failure is reported, once, and the others are restored."""
+    failed: list[tuple[AppKey, Exception]] = []
+    bug = ValueError("a bug")
+    world = PolicyWorld(ALONE, apps=(LIVE, OTHER), failed=lambda *failure: failed.append(failure))
+
+    def replace(self: SharedOutputs, app: AppKey, *change: Any) -> None:
+        if app == LIVE:
+            raise bug
+        original(self, app, *change)
+
+    original = SharedOutputs.replace
+    monkeypatch.setattr(SharedOutputs, "replace", replace)
+    with world.policy.restoring():
+        for app in (LIVE, OTHER):
+            for task_id in ("a", "b"):
+                world.put(task_id, app, urls=[1])
+            world.collect(app, baseline=True)
+    assert failed == [(LIVE, bug)]
+    assert world.report("alone", OTHER).violations == 2
 
 
 def test_an_app_that_goes_gives_its_urls_free() -> None:

@@ -78,13 +78,19 @@ class Told(Struct, FindingEvents):
 class PolicyWorld:
     """A policy, the inventories that it looks at, and what it told."""
 
-    def __init__(self, *rules: CompiledRule, apps: Sequence[AppKey] = (LIVE,), began: float = NOON) -> None:
+    def __init__(
+        self,
+        *rules: CompiledRule,
+        apps: Sequence[AppKey] = (LIVE,),
+        began: float = NOON,
+        failed: Callable[[AppKey, Exception], None] | None = None,
+    ) -> None:
         self.clock = SettableClock(began)
         self.told = Told([], [], [], [])
         self.changed: list[AppKey] = []
         self.inventories = {key: Inventory() for key in apps}
         self.descriptions = {key: App(id=key[1]) for key in apps}
-        self.policy = PolicyEngine(self.clock, events=self.told, changed=self.changed.append)
+        self.policy = PolicyEngine(self.clock, events=self.told, changed=self.changed.append, failed=failed)
         self._rows = 0
         self._pending: dict[AppKey, list[Change]] = {}
         self.apply(*rules)

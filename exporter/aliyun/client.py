@@ -23,8 +23,7 @@ ACTION: Final = "ListRtcMPUTaskDetail"
 VERSION: Final = "2016-11-01"
 
 CLOCK_TOLERANCE_SECONDS: Final = 60.0
-"""A request that was signed nearer than this to the service's time gains nothing from another correction: the
-service itself allows 15 minutes."""
+"""Another correction of the clock gains nothing below this: the service itself allows 15 minutes."""
 
 
 class RequestObserver(Protocol):
@@ -85,9 +84,7 @@ class Client:
     async def list_tasks(self, app_id: str, *, page_no: int, page_size: int) -> ListPage:
         """Read one page of an app's list: `page_no` from 1, `page_size` up to 100.
 
-        Raises:
-            ApiError: There is no page; it says why, and whether to try again. After the first refusal for a wrong
-                clock it is retryable: the next attempt is signed with the service's time.
+        Raises ApiError; after the first refusal for a wrong clock it is retryable, as the next attempt is corrected.
         """
         return await self._request({"AppId": app_id, "PageNo": str(page_no), "PageSize": str(page_size)})
 
@@ -123,7 +120,6 @@ class Client:
 
     @contextmanager
     def _in_use(self) -> Iterator[None]:
-        """Keep `close_when_idle` from closing."""
         self._under_way += 1
         self._idle.clear()
         try:
@@ -163,7 +159,6 @@ class Client:
         raise error
 
     async def _decoded(self, body: bytes) -> ListPage:
-        """Decode a page; a large one in a thread, so that the event loop is not held."""
         if len(body) <= LARGE_BODY_BYTES:
             return read_page(body)
         return await asyncio.get_running_loop().run_in_executor(self._decoder, read_page, body)

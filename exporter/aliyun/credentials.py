@@ -1,8 +1,4 @@
-"""An account's key, fetched safely: once for all callers, in a thread, ahead of its expiry.
-
-Where a key comes from is a plain blocking function (see `key_source`). A token is kept until it truly expires,
-whatever becomes of the attempts to renew it.
-"""
+"""An account's key, fetched once for all callers, in a thread, ahead of its expiry, and kept until it truly expires."""
 
 import asyncio
 import os
@@ -181,7 +177,6 @@ class CredentialsSource:
         return ApiError(State.AUTH_ERROR, reason)
 
     async def _renew(self) -> None:
-        """Fetch a key; keep the old one where that fails."""
         try:
             outcome = await self._fetched()
             self._fetched_at = self._clock.monotonic()
@@ -275,10 +270,7 @@ def key_source(
     ca_file: Path | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> KeySource:
-    """Return what fetches a key of the configured kind; `proxy` and `ca_file` are for token services.
-
-    The official library is imported when it is first needed: it costs half a second and 70 MiB.
-    """
+    """Return what fetches a key of the configured kind; `proxy` and `ca_file` are for token services."""
     if isinstance(kind, model.AccessKey):
         files = _secret_files(kind.access_key_secret, kind.security_token)
         return KeySource(fetch=lambda: _fixed_key(kind), files=files, is_constant=not files)
@@ -329,7 +321,6 @@ def _fixed_key(key: model.AccessKey) -> Credentials:
 
 
 def _read(secret: Secret, name: str) -> str:
-    """Return a secret's present value, which is never empty."""
     try:
         text = secret.reveal()
     except (OSError, UnicodeDecodeError) as error:

@@ -1,8 +1,4 @@
-"""What a failed request means and what to do next.
-
-Every failure of the transport, the service or the credentials ends here as one type, `ApiError`; nothing above this
-package looks at HTTP statuses, codes of the vendor or exceptions of aiohttp.
-"""
+"""What a failed request means and what to do next: every failure ends here as one type, `ApiError`."""
 
 import re
 from collections.abc import Mapping
@@ -152,10 +148,7 @@ def is_about_the_key(error: ApiError) -> bool:
 
 
 def is_about_the_task(error: ApiError) -> bool:
-    """Whether the answer to a lookup can only mean that there is no such task.
-
-    `InvalidParam` is believed only where no throttling header is set beside it; any other refusal says nothing.
-    """
+    """Whether the answer to a lookup says that there is no such task; no other refusal says anything about it."""
     if error.wait_seconds is not None or error.state not in {State.REQUEST_REJECTED, State.INVALID_RESPONSE}:
         return False
     return bool(_TASK_CODE.search(error.code)) or (error.status >= 400 and error.code.casefold() == "invalidparam")
@@ -180,14 +173,12 @@ def _verdict(status: int, content: Mapping[str, Any] | None, code: str, limit: "
 
 
 def _by_code(code: str) -> _Verdict | None:
-    """Return what is in the table for the longest prefix of a code."""
     folded = code.casefold()
     prefixes = [known for known in _CODES if folded.startswith(known.casefold())]
     return _CODES[max(prefixes, key=len)] if prefixes else None
 
 
 def _by_status(status: int, code: str, *, is_json: bool) -> _Verdict:
-    """Evaluate an answer by its status, where its code says nothing that is known."""
     if status >= 500:
         return _Verdict(State.SERVER_ERROR, f"the service failed with status {status}", True)
     if 300 <= status < 400:
@@ -222,7 +213,6 @@ def _error_object(body: bytes) -> Mapping[str, Any] | None:
 
 
 def _code_of(content: Mapping[str, Any] | None) -> str:
-    """Return the error code without anything that could not be in a log or a sentence."""
     return next((code for name in NAMES_OF_CODES if (code := _cleaned((content or {}).get(name)))), "")
 
 
@@ -231,8 +221,6 @@ def _cleaned(value: Any) -> str:
 
 
 class _Limit(NamedTuple):
-    """What an answer's headers say about throttling."""
-
     is_reached: bool  # whether a header that only a limiter sets says that the limit is used up
     wait_seconds: float | None  # the longest wait that those headers name, else that of `Retry-After`; never 0
 

@@ -1,7 +1,6 @@
-"""Reading the fields of one row, and keeping account of what was odd in it.
+"""Reads the fields of one row, and keeps account of what was odd in it.
 
-Leaves are documented as strings; numbers, null, the empty string and absence are read as well. A value of another
-shape is `Unreadable`, which its field answers for, never the row.
+Leaves are documented as strings; numbers, null, the empty string and absence are read as well.
 """
 
 import json
@@ -24,10 +23,7 @@ _Read = TypeVar("_Read")
 
 
 class FieldReader:
-    """Reads the values of one row; what can't be read is noted, and None in its place.
-
-    `field` is the name that answers for a value: one of `exporter.core.task.FIELDS`.
-    """
+    """Reads the values of one row; what can't be read is None, and noted under `field`, one of `core.task.FIELDS`."""
 
     __slots__ = ("_hidden", "errors", "odd", "unknown")
 

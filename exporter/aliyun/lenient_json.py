@@ -41,10 +41,7 @@ def decode(text: bytes) -> Any:
 
 
 def decode_members(text: bytes) -> tuple[tuple[str, Any], ...]:
-    """Decode a JSON object into its members in order, also those whose names are equal; inner objects likewise.
-
-    Numbers stay as they are spelled. Raises as `decode` does, also where it is no object.
-    """
+    """Decode a JSON object into pairs of name and value, numbers as they are spelled; raises as `decode` does."""
     members = json.loads(_mended(text), parse_int=str, parse_float=str, object_pairs_hook=tuple)
     if not isinstance(members, tuple):
         raise ValueError("expected a JSON object")  # noqa: TRY004 - of its kind, as what is no JSON
@@ -99,7 +96,6 @@ def mend(content: Mapping[str, Any], shape: type[_Part], reader: FieldReader, na
 
 
 def _mend_all(content: list[Any], shape: type[_Part], reader: FieldReader, name: str, place: str) -> list[_Part]:
-    """Put each element of a list into its documented shape; those that are no objects are noted and left out."""
     mended = []
     for index, element in enumerate(content):
         if isinstance(element, dict):

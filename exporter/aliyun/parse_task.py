@@ -1,10 +1,7 @@
-"""One row of the list, read into a `Task`.
+"""One row of the list, read into a `Task`; whatever can't be read is counted, and kept in the digest `other`.
 
-Nothing in a row can cost more than itself: an odd value is counted under its field; an unknown key, and whatever
-can't be read, is kept as a part of the digest `other`, so that a change of it is seen even so.
-
-First what is the task's own is taken out: ids, URLs, texts. What is left is how it is set up, which many tasks have
-in common, and which is read once for all of them.
+First what is the task's own is taken out: ids, URLs, texts. What is left is how it is set up, which is read once for
+all tasks that have it in common.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -29,7 +26,7 @@ _Value = TypeVar("_Value")
 
 
 class Interner:
-    """Lets equal values share one object, which is most of what keeps tasks small; at the limit it starts afresh.
+    """Lets equal values share one object; at the limit it starts afresh.
 
     Values of different types must not equal each other, as 1, 1.0 and True do.
     """
@@ -84,10 +81,7 @@ _ENHANCED: Final = documented.decoder_of(documented.EnhancedParam)
 def read_configuration(
     reader: FieldReader, row: documented.Row, pushes: Pushes, pane_users: PaneUsers, share: Interner
 ) -> Configuration:
-    """Read what is configured from a row after `take_pushes` and `hide_texts`, with what these took.
-
-    What `reader` has noted before becomes part of the configuration.
-    """
+    """Read what is configured from a row after `take_pushes` and `hide_texts`, and what `reader` has noted before."""
     transcode = row.transcode_params or documented.TranscodeParams()
     has_transcode_params = is_set(row.transcode_params)
     mix_mode = reader.name(row.mix_mode, "MixMode", _MIX_MODES)
@@ -187,7 +181,6 @@ def _encoding(reader: FieldReader, encode: documented.EncodeParams | None, share
 
 
 def _enhanced(reader: FieldReader, value: object) -> documented.EnhancedParam:
-    """Read EnhancedParam: an object that is written as JSON text, or is there as it is."""
     content = value
     if isinstance(value, str) and value:
         try:
@@ -288,7 +281,6 @@ def hide_texts(reader: FieldReader, row: Row, channel_id: str = "") -> PaneUsers
 
 
 def _hide_images(reader: FieldReader, panes: Sequence[UserPane]) -> None:
-    """Hide which images are shown where a camera is off."""
     images = []
     for pane in panes:
         image = pane.background_image_url
@@ -301,7 +293,6 @@ def _hide_images(reader: FieldReader, panes: Sequence[UserPane]) -> None:
 
 
 def _hide_users(reader: FieldReader, users: Sequence[PaneUser | UserInfo | None], field: str) -> list[User]:
-    """Hide whose streams are shown or mixed, and return it."""
     found: list[User] = []
     for user in users:
         if not user:
@@ -338,8 +329,7 @@ def _hide_payload(reader: FieldReader, sei: SeiParams | None) -> None:
 def read_row(row: msgspec.Raw | bytes, *, app_id: str, share: Interner | None = None) -> Task | None:
     """Read the JSON of one row; None if it names no TaskId that can be read.
 
-    A row without an AppId is taken for one of `app_id`, another one raises ApiError. `share` lets tasks have in
-    common what is equal in them; it is kept as long as the tasks are.
+    Raises ApiError if it belongs to another app. Tasks have in common what `share` knows as equal.
     """
     reader = FieldReader()
     content = _decode(row, reader)

@@ -1,7 +1,6 @@
-"""Which vendor's signature a push URL carries and the time in it: one small reader for each form.
+"""Which vendor's signature a push URL carries and the time in it: one small reader for each documented form.
 
-The forms are the vendors' documented ones (Wangsu's and JWT's are common knowledge). Readers get hostile text: they are
-bounded by what `push_url` passes and never raise.
+Readers get hostile text: they are bounded by what `push_url` passes and never raise.
 """
 
 import re
@@ -92,7 +91,6 @@ def _decimal(text: str) -> int | None:
 
 
 def _present(_key: str, _values: _Values) -> int:
-    """Read a signature whose time is unknown."""
     return NO_TIME
 
 

@@ -1,7 +1,4 @@
-"""What is kept of a push URL: scheme, host, signer and expiry, and a digest of the stream it names.
-
-A URL is hostile text and holds keys: nothing here raises, remembers it or shows more of it.
-"""
+"""What is kept of a push URL, a hostile text with keys: scheme, host, signer, expiry, and a digest of its stream."""
 
 import re
 from string import ascii_letters, digits
@@ -47,8 +44,7 @@ class PushUrl(Struct, frozen=True, gc=False):
 _Server = tuple[str, str, bool, str]
 """Scheme, host, whether a user is before it, and host with a port that is not a default one."""
 
-_servers: Final[dict[tuple[str, str], _Server]] = {}
-"""What was read, by scheme and authority."""
+_servers: Final[dict[tuple[str, str], _Server]] = {}  # what was read, by scheme and authority
 
 
 def parse_push_url(url: str, *, is_ali_cdn: bool | None = None) -> PushUrl:
@@ -189,10 +185,7 @@ class Pushes(Struct, frozen=True, gc=False):
 
 
 def take_pushes(reader: FieldReader, row: Row) -> tuple[Pushes, bytes, bytes]:
-    """Take both URL fields out of a row: what is configured, digests of keys and streams, times of signatures.
-
-    Outputs are sorted by what is kept of them, so that neither the list's order nor the keys make a difference.
-    """
+    """Take both URL fields out of a row: what is configured, digests of keys and streams, times of signatures."""
     seen: dict[str, PushUrl] = {}
     for stream in row.multi_stream_url or ():
         url = reader.text(stream.url, "MultiStreamURL.URL")

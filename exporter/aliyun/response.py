@@ -1,8 +1,4 @@
-"""The outside of an answer: a page split into rows that are not yet read.
-
-Most rows are known by the digest of their bytes, so splitting and digesting is nearly all that a page costs;
-`parse_task.py` reads the others. An answer is bounded before it is split: none costs much more than the largest page.
-"""
+"""The outside of an answer: a page split into rows that are not yet read, and bounded before that."""
 
 import re
 from typing import Any, Final, NamedTuple
@@ -47,13 +43,9 @@ _ROWS: Final = msgspec.json.Decoder(_Rows)
 
 
 def read_page(body: bytes) -> ListPage:
-    """Split the body of a 200 into rows.
+    """Split the body of a 200 into rows, none if `MPUTasks` is `[]`, absent or null beside a `RequestId`.
 
-    A page whose `MPUTasks` is `[]`, absent or null beside a `RequestId` has no rows, unless the answer reports an
-    error or has a list under another name. Broken Unicode costs no more than odd characters in its row.
-
-    Raises:
-        ApiError: invalid_response; retryable where the JSON is broken or cut off, not where its shape is another.
+    Raises ApiError (invalid_response), retryable where the JSON is broken or cut off, not where its shape is another.
     """
     try:
         return _read(body)
@@ -66,7 +58,6 @@ def read_page(body: bytes) -> ListPage:
 
 
 def _read(body: bytes) -> ListPage:
-    """Split a body; raises as its decoder does, too."""
     body, envelope = _decode(body)
     tasks = bytes(envelope.tasks)
     rows = [] if tasks == _NO_LIST else _split(tasks)
@@ -118,7 +109,6 @@ def _outside(body: bytes, tasks: bytes) -> bytes:
 
 
 def _reports_error(name: str, value: Any) -> bool:
-    """Whether a member says that the request failed."""
     spelled = value.strip().casefold() if isinstance(value, str) else value
     if name.casefold() == "success":
         return spelled is False or spelled == "false"
@@ -127,7 +117,6 @@ def _reports_error(name: str, value: Any) -> bool:
 
 
 def _holds_list(value: Any) -> bool:
-    """Whether a list is somewhere in members as `decode_members` returns them."""
     return isinstance(value, list) or (isinstance(value, tuple) and any(_holds_list(inner) for _, inner in value))
 
 
@@ -138,5 +127,4 @@ def _broken(body: bytes) -> str:
 
 
 def _unexpected(what: str) -> ApiError:
-    """Return the error of a 200 whose shape is another than the documented one."""
     return ApiError(State.INVALID_RESPONSE, f"the service's answer {what}", status=200)

@@ -1,8 +1,6 @@
-"""The documented shape of one row, as types that the decoder fills by itself.
+"""The documented shape of one row, as types that the decoder fills by itself; attributes have the vendor's names.
 
-Leaves are whatever JSON they come as, since each is evaluated when it is read. Lists and objects are of their shape:
-a row that strays from it, if only by one more key or a longer list, is read by `lenient_json.py`. Attributes have the
-vendor's names.
+Leaves are whatever JSON they come as. A row that strays from the shape is read by `lenient_json.py`.
 """
 
 from typing import Annotated, Any, Final, TypeVar

@@ -74,18 +74,14 @@ def trusting_with(trust: Trust) -> Iterator[None]:
 
 
 class _Adapter(HTTPAdapter):
-    """Verifies certificates by a TLS context of ours."""
-
     def __init__(self, ca_file: Path | None) -> None:
         self._context = trusting(ca_file)
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Give the context to direct connections."""
         super().init_poolmanager(*args, **kwargs, ssl_context=self._context)
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        """Give the context to connections through a proxy."""
         return super().proxy_manager_for(*args, **kwargs, ssl_context=self._context)
 
 
@@ -198,10 +194,7 @@ class OfficialSources:
         self._chosen: str | None = None
 
     def fetch(self) -> Credentials:
-        """Ask the first source that is set up; once one had a key it is the only one.
-
-        Raises ApiError (auth_error), with what was tried and why it has no key.
-        """
+        """Ask the first source that is set up, and from then on only this one; raises ApiError (auth_error)."""
         failures = []
         with trusting_with(self._trust):
             for source in self._sources:
@@ -242,10 +235,7 @@ def _sources(kind: model.Credentials) -> tuple[_Source, ...]:
 
 
 def _default_chain() -> tuple[_Source, ...]:
-    """Return the official default chain, in its order.
-
-    Only the ECS role, unless it is named, is nothing that someone set up: where there is none the URI is asked.
-    """
+    """Return the official default chain; only an ECS role that is not named is set up by nobody."""
     return (
         _Source("environment", "environment", providers.EnvironmentVariableCredentialsProvider, lambda: "not set"),
         _Source(
@@ -304,7 +294,6 @@ def _missing_section() -> str | None:
 
 
 def _ecs(role_name: str | None) -> Any:
-    """Return the provider for the ECS role, without its thread."""
     return providers.EcsRamRoleCredentialsProvider(role_name=role_name, async_update_enabled=False)
 
 

@@ -1,7 +1,4 @@
-"""The vendor's request signature V3 (ACS3-HMAC-SHA256), as pure functions.
-
-The query that is signed must be sent byte for byte: quote it once, with `canonical_query`.
-"""
+"""The vendor's request signature V3 (ACS3-HMAC-SHA256); the signed query must be sent byte for byte."""
 
 import hashlib
 import hmac
@@ -28,8 +25,7 @@ def signed_headers(
 ) -> dict[str, str]:
     """Return the headers of a signed request with an empty body, and the signature as `Authorization`.
 
-    The host has a port that is not the scheme's own; the timestamp is within 15 minutes of the service's; the nonce
-    was never used before, not even for an attempt that failed.
+    The host has a port that is not the scheme's own; each attempt needs another nonce, and the service's time.
     """
     headers = {
         "accept": "application/json",
@@ -58,5 +54,4 @@ def authorization(headers: Mapping[str, str], query: str, access_key_id: str, ac
 
 
 def _quoted(text: str) -> str:
-    """Quote all but letters, digits and `-_.~`."""
     return quote(text, safe="~")

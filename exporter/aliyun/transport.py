@@ -59,10 +59,7 @@ def proxy_for(
 
 
 def is_exempt(host: str, port: int, no_proxy: str) -> bool:
-    """Whether NO_PROXY keeps requests to a host from the proxy.
-
-    It lists names with what is below them, `*.name`, addresses, networks, each perhaps with a port, and `*`.
-    """
+    """Whether NO_PROXY (names, `*.name`, addresses, networks, each perhaps with a port, `*`) exempts a host."""
     host = host.lower().rstrip(".")
     return any(
         name == "*" or (only_port in {None, port} and _matches(host, name)) for name, only_port in _entries(no_proxy)
@@ -147,7 +144,6 @@ def transport_failure(error: Exception, *, host: str, port: int, proxy: Proxy | 
 
 
 def _proxy_sentence(error: Exception, where: str, proxy: Proxy) -> str | None:
-    """Say what is wrong with the proxy; None: nothing that is known."""
     match error:
         case aiohttp.ClientHttpProxyError(status=407):
             return f"the proxy {proxy.shown} demands a login: check user and password of {proxy.setting}"
@@ -162,7 +158,6 @@ def _proxy_sentence(error: Exception, where: str, proxy: Proxy) -> str | None:
 
 
 def _network_sentence(error: Exception, host: str, port: int) -> str | None:
-    """Return the kind of a network failure; None: it is not one of the network."""
     where = f"{host}:{port}"
     match error:
         case aiohttp.ClientConnectorCertificateError():
@@ -284,10 +279,7 @@ class FollowedAuthorities:
 
 
 class Decompressor:
-    """Decompresses a body piece by piece; one in a coding other than gzip and deflate stays as it is.
-
-    What is lost behind the end of the pieces is not noticed here: JSON shows whether it is complete.
-    """
+    """Decompresses a body piece by piece, but for codings other than gzip and deflate; a lost end is not noticed."""
 
     def __init__(self, content_encoding: str) -> None:
         self._coding = content_encoding.strip().lower()
@@ -321,8 +313,7 @@ class Decompressor:
 class Transport:
     """Sends signed requests to one endpoint; `timeout_seconds` is for one exchange, from connecting to the last byte.
 
-    Without a configured proxy HTTPS_PROXY (HTTP_PROXY for http) and NO_PROXY decide, as they are now. aiohttp's own
-    `trust_env` would look them up in a thread for each request, and send what `.netrc` holds for the host.
+    Without a configured proxy HTTPS_PROXY (HTTP_PROXY for http) and NO_PROXY decide, as they are now.
     """
 
     def __init__(

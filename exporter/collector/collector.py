@@ -1,9 +1,4 @@
-"""Keeps the tasks of one app up to date, by updates and sweeps.
-
-An update reads the front of the list and brings in what was created or changed. A sweep reads all of it and finds
-what is gone. Only what was read without a hole changes the picture, in one synchronous step, and the status is
-replaced as a whole: a reader never sees a mixture.
-"""
+"""Keeps the tasks of one app up to date: updates read the front of its list, sweeps all of it."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from math import inf
@@ -304,8 +299,7 @@ class Collector:
     def _above_the_end(self, whole: WholeReading, unseen: Sequence[str]) -> set[str]:
         """Return those tasks that are above the last row of the list, if they exist.
 
-        That is known where the last rows have not moved since the last accepted sweep: they follow one another as they
-        did. What was above them then still is, wherever it has moved.
+        That is known where the last rows follow one another as in the last accepted sweep: what was above still is.
         """
         if not unseen:
             return set()
@@ -321,7 +315,6 @@ class Collector:
         return self.inventory.unseen(seen, settled_before=began - REPLICA_LAG_SECONDS)
 
     async def _settle(self, kind: Kind, *, within_seconds: float = inf) -> None:
-        """Look up what is in doubt, and what was refused as outdated, for a while."""
         seconds = LOOKUP_SECONDS[kind]
         if kind is Kind.UPDATE:
             seconds = min(seconds, self.intervals.interval_seconds)
@@ -359,7 +352,6 @@ class Collector:
             self._tell(changes)
 
     def _accept(self, reading: Reading) -> list[Change]:
-        """Take in what a reading brought, and remember what was refused as outdated."""
         changes = self.inventory.accept(reading.fresh.values(), now=self._clock.now())
         self._absences.refused(self.inventory.take_refused())
         self.inventory.forget_superseded(before=min(self._began_at.values(), default=self._clock.monotonic()))
@@ -380,7 +372,6 @@ class Collector:
         self._events.collected(changes, baseline=baseline)
 
     def _log_turn(self, before: Status, now: Status) -> None:
-        """Log when good turns bad, and when it is good again; nothing in between."""
         if now.state is not before.state:
             if now.state is State.OK:
                 self._log.info("collection is complete", tasks=len(self.inventory), after=before.state)

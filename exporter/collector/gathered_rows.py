@@ -136,10 +136,7 @@ class Gathered:
             )
 
     def _sort_rows(self, page: Page) -> tuple[set[str], list[int], int]:
-        """Note what each row is, and read those that are not known.
-
-        Returns the new TaskIds, the places of rows that come again, and how many rows repeat a task of the page.
-        """
+        """Note each row; return the new TaskIds, the places of rows that come again, and how many repeat a task."""
         reading = self.reading
         added = set[str]()
         again: list[int] = []
@@ -190,7 +187,6 @@ class Gathered:
         return task
 
     def _remember_ends(self, page: Page, *, added: bool) -> None:
-        """Note where the page ends, and which of its rows later windows may join."""
         if page.window.start == 0:
             ground = min(self.overlap, len(page.digests)) or len(page.digests)
             self._perhaps_jumped.update(page.digests[:-ground])
@@ -213,8 +209,7 @@ class Gathered:
 
         What was read before may only come again in front of all that is new, in the order in which it was read: it was
         pushed back. Two things are excepted: a row that had just jumped to the first window, in an answer that may be
-        older than that window's; and rows below a head that is as it was read, since then the page itself shows all
-        that is there, in whatever order.
+        older than that window's; and rows below a head that is as it was read: the page itself shows all that is there.
         """
         order = self.reading.digests[-PAGES_OF_ORDER * self.reading.largest_page :]
         places = {digest: place for place, digest in enumerate(order)}

@@ -112,8 +112,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 SUPERSEDED_FOR_SECONDS: Final = 2.0
 """For this long a replaced version or a removed task is not believed when it is read again: a replica of the service
-may lag by a second. The task is read once more afterwards, so a change that is really taken back shows that much later.
-"""
+may lag by a second. Then the task is read once more, so a change that is really taken back shows that much later."""
 LAG_REMEMBERED_SECONDS: Final = 300.0
 """For this long after an outdated row, no other version of a task is believed within `SUPERSEDED_FOR_SECONDS` after the
 last one: a replica may show a version between them that was never read.
@@ -210,10 +209,7 @@ class Inventory:
         return changes
 
     def take_refused(self) -> dict[str, float]:
-        """Return the tasks whose rows were refused as outdated since the last call.
-
-        With each comes the monotonic time from which on a request shows what is true.
-        """
+        """Return whose rows were refused as outdated since the last call, and from when (monotonic) to read again."""
         refused, self._refused = self._refused, {}
         return refused
 
@@ -279,7 +275,6 @@ class Inventory:
         return entry
 
     def _supersede(self, row_digest: int, at: float) -> None:
-        """Forget a version, and don't believe it for a while."""
         self._task_ids.pop(row_digest, None)
         self._superseded[row_digest] = at + SUPERSEDED_FOR_SECONDS
         self._expiries.append((at + SUPERSEDED_FOR_SECONDS, row_digest))

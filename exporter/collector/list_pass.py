@@ -159,7 +159,6 @@ class ListPass:
         return False
 
     def _read_short(self, page: Page) -> None:
-        """Add a short page and ask whether the list ends behind it."""
         gathered = self.gathered
         gathered.add(page, in_order=self._step is Step.READ)
         self.reading.one_answer = page.window.start == 0 and self._step is Step.READ
@@ -172,7 +171,6 @@ class ListPass:
         self._turn_to(Step.PROBE_END, page, behind)
 
     def _behind(self, page: Page) -> Window:
-        """Return a window that shows whether the list continues behind a short page."""
         largest = max(self.gathered.largest_answer, len(page.digests))
         return window_behind(page.window, page.end, overlap=FIRST_OVERLAP, largest=largest)
 
@@ -312,7 +310,6 @@ class ListPass:
         self.planned = max(0, page.window.start - (largest << self._gaps) // 2)
 
     def _turn_to(self, step: Step, page: Page = _NO_PAGE, window: Window | None = None) -> None:
-        """Begin a step: the page that it is about, and the window that it requests."""
         if step in {Step.FOLLOW_OLD, Step.REPEAT_SHORT}:
             self.reading.undisturbed = False
         self._step, self._page, self._detour = step, page, window
@@ -329,7 +326,6 @@ class ListPass:
 
 
 def _refused_beyond(window: Window) -> ApiError:
-    """Return the error of a service that does not list what is behind a window."""
     return ApiError(
         State.LIMIT_EXCEEDED,
         f"the service refuses to list beyond row {window.start}: "

@@ -1,13 +1,8 @@
 """Reads one app's list, whole or its front, while the list moves.
 
-The list is sorted by update, newest first. A row that is updated or created jumps to the front and pushes others
-back; a deleted one lets those below slide forward. Two facts prove that nothing was missed:
-
-* Windows overlap (see `reading`): a window that shares a row with what was read before it leaves no hole. One that
-  does not is a gap, and the pass steps back until it meets known rows (see `list_pass`).
-* What jumped to the front while the rest was read is found by reading the front once more (see `SweepReader`).
-
-A reader knows nothing of deadlines, retries and budgets: it asks `fetch` for windows.
+Rows that are updated or created jump to the front and push others back; deletions let those below slide forward. Two
+facts prove that nothing was missed: windows overlap (see `list_pass`), and what jumped to the front while the rest was
+read is found by reading the front once more (see `SweepReader`).
 """
 
 import asyncio
@@ -67,14 +62,9 @@ class ListReader:
     ) -> Reading:
         """Read from the front to rows that are known and unchanged, or to the end.
 
-        A reading that is neither complete nor anchored is true as far as it goes; the rest is a sweep's. If `down_to`
-        has digests of an earlier reading, from the front down, the known rows that end this one must be some of these,
-        in the same order, so that all that moved since is above them. Without a plan, windows are chosen as the last
-        pass found that the service can be read.
-
-        Raises:
-            ApiError: a request failed, or a page can't be right.
-            IncompleteReadingError: the list moved too fast.
+        A reading that is neither complete nor anchored is true as far as it goes. If `down_to` has digests of an
+        earlier reading, from the front down, the rows that end this one must be among these, in the same order: all
+        that moved since is above them. Raises ApiError, or IncompleteReadingError if the list moved too fast.
         """
         front = self._pass(task_id_of, plan or self.plan, max_tasks=self.max_tasks, to_the_end=False)
         places = {digest: place for place, digest in enumerate(down_to)}
@@ -199,10 +189,7 @@ class SweepReader:
         return whole
 
     def _plans(self, most_rows: int) -> Iterator[Plan]:
-        """Yield how each pass shall choose its windows, as long as none agrees with itself.
-
-        Beyond `most_rows` rows a pass with pages of one size stops: such a list has no end.
-        """
+        """Yield how each pass shall choose its windows, up to `most_rows`, as long as none agrees with itself."""
         yield Plan.overlapping(self._reader.largest_page)
         plan = self._reader.plan
         if plan.overlap == 0:
@@ -218,8 +205,8 @@ class SweepReader:
     async def _read_front_again(self, reading: Reading, plan: Plan) -> Reading:
         """Read what jumped to the front while a pass ran, as even a replica that lags knows it.
 
-        What jumps once more while several windows of the front are read is above them, so the front of the front is
-        read, until one answer shows all that moved. The first reading is returned with what the others found.
+        Repeated until one answer shows all that moved: what jumps meanwhile is above. The first reading is returned,
+        with what the others found.
         """
         while (early := reading.ended + REPLICA_LAG_SECONDS - self._clock.monotonic()) > 0:
             await self._clock.sleep(early)
@@ -267,8 +254,8 @@ class SweepReader:
 
         It has where it saw as many as the list is long, in windows that share rows. Where they share none, the pass
         before must have seen the same tasks; where they never can, it must be the same row by row, since deletions hide
-        rows between such windows without a trace. It also has where another pass with other windows found the same row
-        at every position: the order is stable, and what is missing are second rows of the same tasks.
+        rows between such windows. It also has where another pass with other windows found the same row at every
+        position: the order is stable, and what is missing are second rows of the same tasks.
         """
         overlapped = reading.overlapped
         same = previous is not None and previous.digests == reading.digests

@@ -75,12 +75,11 @@ def _line(change: RecordedChange) -> dict[str, str]:
 
 
 STREAM_REUSED_TOO_EARLY: Final = "stream_reused_too_early"
-"""A stream appeared in a task within 10 s of the removal of a task that had it; the vendor asks to wait 10 s. The
-change that was noticed second has the note."""
+"""A stream appeared in a task within 10 s of its removal from another; of the two changes the second has the note."""
 PROBABLY_RESTARTED: Final = "probably_restarted"
 """A field changed that UpdateLiveMPUTask does not have: Region, MaxIdleTime or PayloadType of SeiParams."""
 
-REUSE_SECONDS: Final = 10.0
+REUSE_SECONDS: Final = 10.0  # the vendor asks to wait so long
 
 _Seen = dict[bytes, tuple[float, str]]  # monotonic seconds and TaskId by stream, oldest first
 

@@ -1,8 +1,6 @@
-"""The one gate through which every request to one account goes.
+"""The one gate through which every request to one account goes: the rate is kept in any second, and nearly all usable.
 
-No window of one second at the service sees more requests than the rate (`permits` says why), and nearly all of
-the rate can be used. Waiting requests are let in by priority, first come first served within one; some turns go to
-those that wait for long, so that sweeps go on if updates ask for more than the rate.
+Requests are let in by priority, first come first served within one; some turns go to those that wait for long.
 """
 
 import asyncio
@@ -98,8 +96,7 @@ WINDOW_SECONDS = 1.001
 MAX_IN_FLIGHT = 32
 LEAST_MARGIN = 0.1  # of the least round trip: what the way may become shorter by
 SCATTER_MARGIN = 6.0
-"""Where both ways jitter evenly, the least of n samples is less than `6 x scatter / sqrt(n)` above the true least with
-a probability of about 1 - exp(-18)."""
+"""With evenly jittering ways the least of n samples is `6 x scatter / sqrt(n)` too high once in exp(18) times."""
 CREDIT_AFTER_SAMPLES = 150
 SAMPLES_KEPT_SECONDS = 60.0
 
@@ -121,10 +118,7 @@ class RoundTrips:
         self._minima.append((now, seconds))
 
     def credit_seconds(self, now: float) -> float:
-        """By how much a permit is free sooner: never more than the way there and back surely takes.
-
-        The least of n samples lies above the true least, the more so the wider they scatter and the fewer they are.
-        """
+        """By how much a permit is free sooner: never more than the way there and back surely takes."""
         self._forget(now - SAMPLES_KEPT_SECONDS)
         samples = len(self._samples)
         if samples < CREDIT_AFTER_SAMPLES:
@@ -134,7 +128,6 @@ class RoundTrips:
         return max(0.0, least - max(LEAST_MARGIN * least, SCATTER_MARGIN * scatter / math.sqrt(samples)))
 
     def _forget(self, before: float) -> None:
-        """Drop the samples that are too old for the state of the network now."""
         while self._samples and self._samples[0][0] < before:
             self._sum_seconds -= self._samples.popleft()[1]
         while self._minima and self._minima[0][0] < before:
@@ -200,8 +193,7 @@ _Queue = OrderedDict[asyncio.Future[float], float]
 
 LONG_WAIT_SECONDS = 10.0
 LONG_WAIT_TURNS = 4
-"""One in this many turns goes to the request that has waited longest, if that is longer than `LONG_WAIT_SECONDS`.
-Readings on demand have to wait for all others."""
+"""One in this many turns is for the request that has waited longest, if over `LONG_WAIT_SECONDS` and not on demand."""
 
 
 class LimiterReplaced(Exception):  # noqa: N818 - what happened, not a kind of error
@@ -233,8 +225,7 @@ class Priority(IntEnum):
 class Limiter:
     """Lets requests to one account go, so that they never exceed a rate above 0 in any window of one second.
 
-    A rate that is not whole allows its whole part in any second; one below 1 allows one request in `1 / rate` seconds.
-    Of the clock only the monotonic time is read; timers are the running loop's.
+    Of a rate that is not whole the whole part counts; one below 1 allows one request in `1 / rate` seconds.
     """
 
     def __init__(self, requests_per_second: float, *, clock: Clock) -> None:
@@ -267,14 +258,10 @@ class Limiter:
 
     @asynccontextmanager
     async def permit(self, priority: Priority) -> AsyncIterator[float]:
-        """Wait for a turn; hold it from the sending of one request until its response is there.
+        """Wait for a turn, and hold it from the sending of one request until its response; yields how long it waited.
 
-        A block that ends with an exception, or is cancelled, counts as a request that may have arrived at any moment
-        until then; one that raises NothingSent, or is cancelled while it waits, costs nothing. It yields how many
-        seconds it waited.
-
-        Raises:
-            LimiterReplaced: Nothing was sent, and nothing will be through this limiter any more.
+        A block that raises, or is cancelled, counts as a request that may have arrived until then; one that raises
+        NothingSent, or is cancelled while it waits, costs nothing. Raises LimiterReplaced: nothing was sent.
         """
         if self._is_replaced:
             raise LimiterReplaced(self._heirs[0])
@@ -293,10 +280,7 @@ class Limiter:
         self.ended(self._clock.monotonic() - sent)
 
     def throttled(self, wait_seconds: float | None) -> None:
-        """Take in that the service throttled a request, and for how long it asks to wait; None: it does not say.
-
-        The rate halves, at most once for answers that come together, and grows back after a quiet time.
-        """
+        """Take in that the service throttled a request, and how long it asks to wait; halves the rate for a while."""
         self._rate.throttled(self._clock.monotonic(), wait_seconds)
 
     def set_rate(self, requests_per_second: float) -> None:
@@ -318,10 +302,7 @@ class Limiter:
         self._permits.fill(self._clock.monotonic())
 
     def hand_over(self, heir: "Limiter") -> None:
-        """Let another one count all requests of the last second and those in flight, and respect the throttling so far.
-
-        There can be several heirs; `send_away` must follow.
-        """
+        """Let another one count and respect what this one does; `send_away` must follow the last heir."""
         heir.take_over(self._permits, self._rate)
         heir.lend(self._lent_until, self._rate_after, extend=False)
         self._heirs.append(heir)
@@ -408,7 +389,6 @@ class Limiter:
                 turn.set_result(now)
 
     def _next_queue(self, now: float) -> _Queue | None:
-        """Return the queue whose first request is let in next."""
         queues = [queue for queue in self._queues.values() if queue]
         collecting = [queue for queue in queues if queue is not self._queues[Priority.ON_DEMAND]]
         if collecting and self._turns % LONG_WAIT_TURNS == 0:
@@ -419,7 +399,6 @@ class Limiter:
 
 
 def _checked(requests_per_second: float) -> float:
-    """Refuse a rate at which nothing would ever be sent."""
     if not requests_per_second > 0:
         raise ValueError(f"requests_per_second must be above 0, not {requests_per_second}")
     return requests_per_second

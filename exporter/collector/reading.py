@@ -66,8 +66,7 @@ def window_behind(short: Window, end: int, *, overlap: int, largest: int) -> Win
 
 
 ANCHOR_ROWS: Final = 8
-"""This many known, unchanged rows in succession end an update. One is no anchor: a task that is saved again without a
-change looks the same at the front."""
+"""This many known, unchanged rows in succession end an update: one alone may be a task that was saved unchanged."""
 
 FIRST_OVERLAP: Final = 4
 """Rows that two windows share at first: this many rows less one may slide over their border in between."""

@@ -1,8 +1,4 @@
-"""Requests of one account: within its budget, tried again where that helps, counted.
-
-This is the one owner of retries: nothing below sends a request twice, nothing above asks again for a failed one
-before its next turn.
-"""
+"""Requests of one account: within its budget, counted, and tried again where that helps, here and nowhere else."""
 
 import asyncio
 import random
@@ -102,7 +98,6 @@ class AccountRequests:
             await self._sleep_until(self._clock.monotonic() + max(pause_seconds, wait_seconds))
 
     async def _sleep_until(self, at: float) -> None:
-        """Sleep until a monotonic time, whatever timers do."""
         while (left := at - self._clock.monotonic()) > 0:
             await self._clock.sleep(left)
 
@@ -158,7 +153,6 @@ class AccountRequests:
         await self._sleep_until(until)
 
     def _check_wait(self, app_id: str) -> None:
-        """Raise NothingSent while the service asks to send nothing about an app."""
         if app_id in self._waiting_apps and self._clock.monotonic() < self._waiting_apps[app_id][0]:
             raise NothingSent
 

@@ -1,8 +1,4 @@
-"""When each app is read: a job for its updates and one for its sweeps, by APScheduler.
-
-A turn that comes while the one before it still runs is left out, never stacked. APScheduler goes by the wall clock,
-so when that jumps, all turns are reset.
-"""
+"""When each app is read: a job for its updates and one for its sweeps, by APScheduler; turns never stack."""
 
 import asyncio
 import logging
@@ -42,10 +38,7 @@ class Skip(StrEnum):
 
 
 class Every(BaseTrigger):  # type: ignore[misc] # APScheduler ships no types
-    """Turns at an interval that may change; what was missed is left out, and the phase is kept.
-
-    APScheduler's own interval trigger would count through every missed turn after the clock jumped ahead.
-    """
+    """Turns at an interval that may change; after a jump of the clock missed ones are left out, the phase is kept."""
 
     def __init__(self, interval_seconds: Callable[[], float]) -> None:
         self._interval_seconds = interval_seconds
@@ -185,7 +178,6 @@ class Schedule:
             job.modify(next_run_time=sooner)
 
     def _left_out(self, event: JobSubmissionEvent) -> None:
-        """Hear that a turn came while the one before it still ran."""
         job = self._scheduler.get_job(event.job_id)
         if job is not None:
             collector, kind = job.args

@@ -212,9 +212,7 @@ class RequestReport(Struct, frozen=True):
     asked_for: str  # which part of the list, or which task, in a few words
     attempt: int  # 1, or more where the same request was sent again
     sent_after_seconds: float  # from the beginning of the reading
-    waited_seconds: float
-    """From when it was wanted, or its attempt before had ended, until it was sent: for its turn in the budget, and
-    before a retry."""
+    waited_seconds: float  # from when it was wanted, or its attempt before had ended, until it was sent
     duration_seconds: float | None  # from sending to the end of the answer; None: it is running
     rows: int | None  # None: it brought none, since it failed or is running
     state: State | None  # how it ended; None: it is running, or was cancelled since the list had ended or moved

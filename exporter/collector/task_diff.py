@@ -58,7 +58,6 @@ class _Group(NamedTuple):
     shown: Callable[[Configuration, Task], Shown]
 
     def differs(self, before: Task, after: Task) -> bool:
-        """Whether two versions of a task have other parts."""
         return self.parts(before.configuration, before) != self.parts(after.configuration, after)
 
 
@@ -72,10 +71,7 @@ def _audio(configuration: Configuration, _task: Task) -> tuple[bool, Audio] | No
 
 
 def _destinations(configuration: Configuration, task: Task) -> object:
-    """Return where a task pushes to, whatever its keys, which decide the order of its outputs, too.
-
-    The scheme counts, though `rtmp` and `rtmps` are one stream: losing TLS should not look like a new key.
-    """
+    """Return where a task pushes to, whatever its keys; losing TLS (`rtmps`) should not look like a new key."""
     return (
         sorted(task.stream_digests),
         sorted((output.scheme, output.host, str(output.is_ali_cdn)) for output in configuration.outputs),
@@ -122,7 +118,6 @@ def _shown_outputs(configuration: Configuration, _task: Task) -> Shown:
 
 
 def _shown_push_keys(task: Task, push_auth: PushAuthSettings) -> Shown:
-    """Name each signer, with the time in the URL."""
     signed = (
         (push_auth.signer(output.signer, output.host), time)
         for output, time in zip(task.configuration.outputs, task.signed_times, strict=False)

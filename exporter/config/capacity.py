@@ -30,10 +30,7 @@ def limiter_groups(accounts: Sequence[Account], key_ids: Mapping[str, str] = _NO
 
 
 def budgets_by_name(accounts: Sequence[Account]) -> Mapping[str, Sequence[str]]:
-    """Return the names of the accounts of each limiter, by a name on which exporters agree.
-
-    Not by the key: while it is rotated, some exporters know the old one and others the new one.
-    """
+    """Return the names of the accounts of each limiter, by a name (not a key) on which exporters agree."""
     budgets = {}
     for group in limiter_groups(accounts):
         names = sorted(account.name for account in group)

@@ -36,10 +36,7 @@ class SourceText(Struct, frozen=True):
         return Position(self.file_order, self.file, 1, 1)
 
     def place_within(self, scalar: Scalar, line: int, column: int) -> Position:
-        """Return where a character of a value is in the file, or the value itself where that is unknown.
-
-        `line` and `column` are those in the value's text, from 1. What is neither white space nor quote is counted.
-        """
+        """Return where a line and column of a value's text, from 1, is in the file; the value itself if unknown."""
         lines = scalar.text.split("\n")
         before = "".join(lines[: line - 1]) + lines[line - 1][: column - 1] if line <= len(lines) else ""
         rest = lines[line - 1][column - 1 :] if line <= len(lines) else ""
@@ -97,10 +94,7 @@ class ExpansionError(ValueError):
 
 
 def expand(text: str, environ: Mapping[str, str]) -> str:
-    """Return `text` with each `${NAME}` replaced, once; `$$` is a literal `$`, as is any other `$`.
-
-    Raises ExpansionError if a variable is not set, or `${` is not followed by a name and `}`.
-    """
+    """Return `text` with each `${NAME}` replaced, once; `$$` is `$`, as is any other `$`. Raises ExpansionError."""
     problems: list[str] = []
 
     def replace(match: re.Match[str]) -> str:

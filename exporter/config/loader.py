@@ -60,7 +60,6 @@ def paths_of(names: Node | None, expected: str, files: Files) -> tuple[Path, ...
 
 
 def _with_app_files(root: Node, files: Files) -> Node:
-    """Add the apps of files of their own to those of each account."""
     accounts = find(root, ["accounts"])
     if not isinstance(root, MappingNode) or not isinstance(accounts, Items):
         return root
@@ -102,7 +101,6 @@ def _check_names(root: Node, mistakes: Mistakes) -> None:
 
 
 def _check(config: Config, root: Node, mistakes: Mistakes) -> None:
-    """Note what concerns several accounts, or the files that they name."""
     nodes = dict(zip((account.name for account in config.accounts), items_at(root, "accounts"), strict=True))
     for account in config.accounts:
         node = nodes[account.name]
@@ -178,7 +176,6 @@ def from_flags(app_ids: Sequence[str], endpoint: str = DEFAULT_ENDPOINT) -> Conf
 
 
 def _parsed(text: str, kind: Any) -> str | None:
-    """Return what a text means as a value of a configuration; None where it is none."""
     try:
         return str(TypeAdapter(kind).validate_python(text))
     except ValidationError:

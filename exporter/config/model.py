@@ -139,8 +139,7 @@ Credentials = Annotated[
     CredentialsKind,
     Field(discriminator="type"),
     BeforeValidator(lambda value: {"type": "access_key"} | value if isinstance(value, dict) else value),
-]
-"""A mapping without a `type` is an access key."""
+]  # a mapping without a `type` is an access key
 
 
 DEFAULT_ENDPOINT: Final = "https://live.aliyuncs.com"
@@ -225,7 +224,6 @@ class Collection(Section):
 
     @model_validator(mode="after")
     def _check(self, info: ValidationInfo) -> Self:
-        """Refuse intervals that do not fit each other, where they come from a file."""
         if not self.stale_after_seconds:
             object.__setattr__(self, "stale_after_seconds", STALE_AFTER_SWEEPS * self.sweep_interval_seconds)
         return self if info.context is None else problems(self._misfits(), self)
@@ -373,7 +371,6 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _check(self, info: ValidationInfo) -> Self:
-        """Refuse to share without PostgreSQL, or more than the service allows."""
         if info.context is None or self.sharing is None:
             return self
         if self.storage is None:

@@ -107,7 +107,6 @@ def validate(
 
 
 def _known_keys(kind: ValueType) -> frozenset[str]:
-    """Return every key that a type can have, at any depth."""
     inner = [kind_of(kind.item)] if kind.item is not None else []
     keys: set[str] = set()
     for model in kind.models:
@@ -290,7 +289,6 @@ def _tag(model: type[BaseModel]) -> str:
 
 
 def _node_type(kind: ValueType) -> type[Node]:
-    """Return what must be written for a value."""
     if kind.models or (kind.item is not None and get_origin(kind.core) not in {tuple, list}):
         return MappingNode
     return Scalar if kind.item is None else Items

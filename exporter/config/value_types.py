@@ -187,7 +187,6 @@ def _parse_path(value: object, info: ValidationInfo) -> object:
 
 
 def _split(text: str) -> SplitResult:
-    """Return the parts of an http or https URL with a host."""
     if not text.isascii() or not text.isprintable() or " " in text:
         raise ValueError
     parts = urlsplit(text)
@@ -269,8 +268,7 @@ AnySwitch = Annotated[bool, _read(Text, lambda text: _switch(text, _SWITCH_OF_YA
 _AS_DURATION: Final = PlainSerializer(format_duration, when_used="json")
 _DURATION_SCHEMA: Final = WithJsonSchema({"type": "string", "pattern": f"^(?:{DURATION_PATTERN})$", "minLength": 1})
 DURATION_WORDS: Final = Expected("a duration such as 100ms, 30s, 5m or 1h30m")
-Duration = Annotated[float, _read(str, parse_duration), _AS_DURATION, _DURATION_SCHEMA, DURATION_WORDS]
-"""In seconds."""
+Duration = Annotated[float, _read(str, parse_duration), _AS_DURATION, _DURATION_SCHEMA, DURATION_WORDS]  # in seconds
 WholeDuration = Annotated[int, _read(str, parse_duration), _AS_DURATION, _DURATION_SCHEMA, DURATION_WORDS]
 """In whole seconds."""
 Day = Annotated[date, _read(str, _day), Expected("a date such as 2027-01-31, from 1970 to 9998")]
@@ -301,7 +299,6 @@ SkipEmpty = BeforeValidator(
     lambda table: (
         {name: value for name, value in table.items() if value is not None} if isinstance(table, dict) else table
     )
-)
-"""Lets a name without a value in a table count as left out."""
+)  # lets a name without a value in a table count as left out
 T = TypeVar("T")
 Some = Annotated[tuple[T, ...], bounds.MinLen(1)]  # a list that is not empty

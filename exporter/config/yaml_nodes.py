@@ -1,8 +1,4 @@
-"""YAML text as a tree of nodes that know their places: bounded in depth and size, whatever the text is.
-
-Built from the parser's events, since the library's own composer has no bound: many thousand brackets overflow
-its stack, and nested aliases unfold to any size.
-"""
+"""YAML text as a tree of nodes that know their places: bounded in depth and size, as PyYAML's own composer is not."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -168,10 +164,7 @@ class _Builder:
 def compose(
     text: str, *, file: str, file_order: int, mistakes: Mistakes, advice: Callable[[Position], str] | None = None
 ) -> Node | None:
-    """Return the tree of a YAML text; None where there is nothing to go on with: the text is empty, or no YAML.
-
-    `advice` returns how the sentence of a mistake of the YAML itself at a place goes on.
-    """
+    """Return the tree of a YAML text, None if it is empty or no YAML; `advice` ends the sentence of a mistake."""
     odd = _NOT_TEXT.search(text)
     if odd is not None:
         line = text.count("\n", 0, odd.start()) + 1
@@ -215,8 +208,7 @@ _SENTENCES: Final = {
     "mapping values are not allowed in this context": (
         "a colon where no key can be, expected the indentation of the other keys, or quotes around a text with a colon"
     ),
-}
-"""By what the parser says."""
+}  # by what the parser says
 
 
 def _syntax(error: yaml.MarkedYAMLError, text: str) -> str:

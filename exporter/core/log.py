@@ -1,7 +1,6 @@
 """The log: one line for each message, as logfmt or JSON, safe to show on a terminal and without secrets.
 
-Modules write with `structlog.get_logger()` and key-value pairs; what libraries log through `logging` takes
-the same way. Every line begins with `ts` (RFC 3339, UTC), `level` and `msg`.
+Every line begins with `ts` (RFC 3339, UTC), `level` and `msg`; what libraries log takes the same way.
 """
 
 import json
@@ -60,8 +59,7 @@ def configure(level: Level, log_format: Format, stream: TextIO, on_message: Call
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Take out what must not be shown, as a structlog processor.
 
-    Values of sensitive keys (secrets, tokens, passwords, signatures, payloads, user ids) become `<secret>`.
-    So do, in text, the values of `key=value` pairs with such a key. Of URLs only scheme, host and port stay.
+    Values of sensitive keys become `<secret>`, in text those of `key=value` pairs. Of URLs scheme, host and port stay.
     """
     return {key: _redacted(key, value) for key, value in event.items()}
 
@@ -101,7 +99,6 @@ def _scheme_and_host(url: re.Match[str]) -> str:
 
 
 def _in_order(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Put first what every line has."""
     return {"ts": event.pop("ts"), "level": event.pop("level"), "msg": event.pop("msg"), **event}
 
 
@@ -166,8 +163,6 @@ class LimitedLines:
 
 
 class _Lines:
-    """What structlog writes to: one finished line for each call, whatever its level."""
-
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
@@ -182,10 +177,7 @@ class _Lines:
 
 
 class _Forwarder(logging.Handler):
-    """Hands the records of the standard library's logging to structlog."""
-
     def emit(self, record: logging.LogRecord) -> None:
-        """Log the record again, at the nearest level that structlog knows."""
         try:
             message = record.getMessage()
         except (TypeError, ValueError, KeyError):  # arguments that don't fit the format

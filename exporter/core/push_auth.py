@@ -1,7 +1,4 @@
-"""Who signed a push URL and when its key expires: the closed lists, and what a stored time means.
-
-RTMP keys are checked when a push starts: a task with an expired key keeps running, and cannot reconnect.
-"""
+"""Who signed a push URL and when its key expires, which matters when a push starts; a running one goes on."""
 
 from fnmatch import fnmatchcase
 from functools import lru_cache

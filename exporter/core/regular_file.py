@@ -22,10 +22,7 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
 
 
 def database_refusal(path: Path) -> str | None:
-    """Return why a file must not be used as the database; None: it is one of this program, empty, or not there.
-
-    A file that this user can't read is not refused.
-    """
+    """Return why a file must not be the database; None: it is ours, empty, not there, or not for this user to read."""
     try:
         begin = read_regular(path, _ID_AT.stop)
     except (FileNotFoundError, PermissionError):

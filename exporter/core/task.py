@@ -1,10 +1,7 @@
-"""The domain: one relay task as it is configured, and its parts.
+"""The domain: one relay task as it is configured, which is all that the list shows, and its parts.
 
-Everything here is immutable, carries its units in its names and does no I/O. A `Task` is made to be kept by the
-hundred thousand and shown to people, so it never holds what must not be shown: of a push URL it keeps scheme and
-host, of user ids and payloads only digests that tell whether they changed.
-
-The list shows configuration, not stream health: no field says that a task runs.
+Immutable, with units in the names. A `Task` never holds what must not be shown: of a push URL it keeps scheme and host,
+of user ids and payloads only digests that tell whether they changed.
 """
 
 from struct import unpack
@@ -33,8 +30,7 @@ SOURCE_TYPES: Final = ("camera", "screen")
 PUSH_SCHEMES: Final = ("rtmp", "rtmps", "srt")
 
 UNREADABLE: Final = "unreadable"
-"""Stands for a name that is present but has no readable form, such as a list where a codec belongs. A number
-that is unreadable is None and its field is in `Configuration.field_errors`."""
+"""Stands for a name that has no readable form; a number without one is None and in `Configuration.field_errors`."""
 
 FIELDS: Final = (
     "TaskId", "ChannelId", "MixMode", "StreamURL", "Region", "MaxIdleTime", "MultiStreamURL",
@@ -68,9 +64,7 @@ class Output(Struct, frozen=True, gc=False):
     """Where a task pushes to: what of one URL may be shown."""
 
     scheme: str  # Lower case; what the URL says, known or not; empty where it has none
-    host: str
-    """Lower case, without user, password and port; the `vhost` parameter where there is one; empty where the URL has
-    none."""
+    host: str  # lower case, without user, password and port; the `vhost` parameter first; empty where there is none
     is_ali_cdn: bool | None  # `IsAliCdn` of MultiStreamURL; None where nothing says so, as for a StreamURL alone
     has_userinfo: bool  # Whether `user:password@` is in the URL
     signer: str = NO_SIGNER  # One of `push_auth.SIGNERS`
@@ -147,10 +141,7 @@ class Sei(Struct, frozen=True, gc=False):
 
 
 class Configuration(Struct, frozen=True, gc=False):
-    """Everything that is configured, without whose it is: equal for all tasks that are set up alike.
-
-    Hashable and meant to be shared: what is computed from it alone is computed once for each distinct one.
-    """
+    """Everything that is configured, without whose it is: equal, and shared, for all tasks that are set up alike."""
 
     region: str | None  # Canonical spelling where the vendor documents it, else what stood there; None: absent
     mix_mode: str  # single, mixed, or what stood there; where absent: single with SingleSubParams alone, else mixed
@@ -222,8 +213,7 @@ RESOLUTIONS: Final = (
     *(f"{side}p" for side in SHORT_SIDES),
     *(f"portrait_{side}p" for side in SHORT_SIDES),
     OTHER_RESOLUTION,
-)
-"""The names of resolutions."""
+)  # the names of resolutions
 
 
 def resolution(width: int, height: int) -> str:

@@ -1,7 +1,4 @@
-"""Threads for calls that block, a few of its own for each kind of work.
-
-asyncio's own pool is one for everything: calls that never return take all of its threads, and delay the program's end.
-"""
+"""Threads for blocking calls, some for each kind of work: calls that never return would fill asyncio's one pool."""
 
 import asyncio
 from collections.abc import Callable
@@ -42,7 +39,6 @@ class Worker:
 
 
 def _call(outcome: asyncio.Future[Any], release: Callable[[], None], function: Callable[[], Any]) -> None:
-    """Run in the thread: call, and hand the outcome to the event loop."""
     result, failure = None, None
     try:
         result = function()

@@ -283,7 +283,6 @@ class AppPolicy:
             self.backlog.review(self._evaluated, Scope.EXEMPTIONS)
 
     def _due(self, now: float) -> list[str]:
-        """Return the TaskIds whose outcomes may be others now by rules about the time."""
         limits = self._evaluator.limits
         if limits is None:
             return list(self._evaluated)

@@ -1,8 +1,7 @@
-"""The language of rules: CEL with its strings and math extensions, over the vocabulary's variables.
+"""The language of rules: CEL with its strings and math extensions, over the vocabulary's variables and nothing else.
 
-Each expression is compiled twice: against message types, which finds what is unknown or of the wrong type, and
-against plain maps, which is what runs. Nothing in the language reads files, clocks, the network or the environment:
-an expression sees its variables alone. Steps are limited by CEL itself, length and time here.
+Each expression is compiled twice: against message types, which finds what is unknown or of the wrong type, and against
+plain maps, which is what runs. Steps are limited by CEL itself, length and time here.
 """
 
 import difflib
@@ -95,13 +94,11 @@ def _mistakes(error: str, expression: str) -> tuple[CompileMistake, ...]:
 
 
 def _without_code(error: str) -> tuple[str, str]:
-    """Return the code of an error of the library, and its message."""
     code, _, message = error.partition(": ")
     return code, message.removesuffix(f" [{code}]")
 
 
 def _reason(error: str) -> str:
-    """Return why an expression has no value: the library's message behind its code."""
     code, message = _without_code(error)
     reason = _in_one_line(message)
     if code == "NOT_FOUND":
@@ -203,11 +200,7 @@ class Expression:
         return f"Expression({self.text!r})"
 
     def evaluate(self, activation: Activation) -> bool:
-        """Return whether the condition holds.
-
-        Raises StoppedError if it was slow too often, EvaluationError if it has no value: one is absent, a number is
-        out of range, it takes too many steps.
-        """
+        """Return whether the condition holds; raises EvaluationError without a value, StoppedError if too slow."""
         return self._value(activation, bool, cel.Type.BOOL)
 
     def evaluate_text(self, activation: Activation) -> str:
@@ -268,10 +261,7 @@ def compile_list(texts: Iterable[str]) -> Expression | None:
 
 
 def activation_of(variables: Mapping[str, Any]) -> Activation:
-    """Return what expressions are evaluated against; one that names a variable that is left out has no value.
-
-    `variables` has `task` as `facts()` makes it, and points in time as aware datetimes.
-    """
+    """Return what expressions are evaluated against: `task` as `facts()` makes it, times as aware datetimes."""
     return _running().Activation(
         {name: short_text(value) if isinstance(value, str) else value for name, value in variables.items()}
     )
@@ -356,7 +346,6 @@ _VARIABLE_TYPES: Final = {
 
 
 def _message_name(group: type[Struct]) -> str:
-    """Return the name of the message type of one declaration, which mistakes show."""
     return group.__name__.removesuffix("Facts")
 
 
@@ -387,7 +376,6 @@ def _fields(group: type[Struct]) -> Iterator[FieldDescriptorProto]:
 
 
 def _check_text(text: str) -> None:
-    """Refuse what the library is not to be asked."""
     if len(text) > LONGEST_EXPRESSION:
         raise _mistake(f"an expression of {len(text)} characters, at most {LONGEST_EXPRESSION} are allowed")
     odd = _ODD_CHARACTER.search(text)
@@ -405,7 +393,6 @@ def _mistake(text: str) -> CompileError:
 
 
 def _compiled(environment: cel.Env, text: str) -> cel.Expression:
-    """Compile a text; raises CompileError if it can't be."""
     try:
         return environment.compile(text)
     except RuntimeError as error:

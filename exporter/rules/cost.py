@@ -1,8 +1,7 @@
-"""The most that one evaluation of an expression can cost, from its syntax tree.
+"""The most that one evaluation of an expression can cost in time and memory, from its syntax tree.
 
-An expression may take so long and so much memory that the process suffers: texts and lists can be doubled again and
-again, and patterns can be dear. So each value's size is bounded from the sizes of what it is made of, the cost of each
-step from these, and loops multiply. What may cost more than `MOST_COST` is refused before it ever runs.
+Each value's size is bounded from the sizes of what it is made of, the cost of each step from these, and loops multiply.
+What may cost more than `MOST_COST` is refused before it ever runs.
 """
 
 import re
@@ -26,8 +25,7 @@ MESSAGE_FACTOR: Final = MOST_TOTAL_COST // MOST_COST
 """By which messages count towards that: those of all violations of a task are made in one turn of the event loop."""
 
 TURN_COST: Final = MOST_COST // 16
-"""Rules that can cost more together are evaluated in parts, each of so much or of one rule: the event loop gets its
-turn between them."""
+"""Rules that can cost more together are evaluated in parts of so much, or of one rule, between turns of the loop."""
 
 MOST_ITERATIONS: Final = 10_000  # of all loops of one evaluation together: the library stops at more
 
@@ -174,7 +172,6 @@ def _field(value: _Bound, name: str) -> _Bound:
 
 @cache
 def _of_fact(fact: Fact) -> _Bound:
-    """Return the largest that a variable or field can be."""
     if fact.group is not None:
         parts = [_of_fact(part) for part in facts_of(fact.group)]
         value = _Bound(sum(part.total for part in parts), LONGEST_LIST, None, fact.group)
@@ -192,7 +189,6 @@ _TOKEN: Final = re.compile(
 
 
 def _pattern_cost(pattern: Node, text_size: int) -> int:
-    """Return what it costs to compile a pattern and to match a text."""
     if not isinstance(pattern, Constant):
         return MOST_COST
     instructions = pattern_instructions(pattern.text or "")

@@ -20,8 +20,7 @@ from exporter.rules.rule_set import RuleSet
 from exporter.rules.shared_outputs import SharedOutputs
 from exporter.rules.violation_examples import ExampleAllowance
 
-SLICE_SECONDS: Final = 0.01
-"""How long tasks are evaluated before the event loop runs: too short to notice."""
+SLICE_SECONDS: Final = 0.01  # how long tasks are evaluated before the event loop runs: too short to notice
 PAUSE_SECONDS: Final = 0.005
 
 PAUSE_AFTER_FAILURE_SECONDS: Final = 10.0
@@ -94,9 +93,8 @@ class PolicyEngine:
     def collected(self, app: AppKey, changes: Sequence[Change], *, baseline: bool, available: bool) -> None:
         """Bring an app's findings up to date with the changes of its inventory since the last call.
 
-        Few changes are evaluated before this returns; many are noted, and evaluated in `run()`. A baseline has the
-        first tasks of the inventory. While no data is available, findings stay as they are. An app that is not known
-        has none.
+        Few changes are evaluated before this returns, many in `run()`. A baseline has the first tasks of the inventory.
+        While no data is available, findings stay as they are.
         """
         policy = self._apps.get(app)
         if policy is None:
@@ -225,7 +223,6 @@ class PolicyEngine:
             self._give_up(policy, error)
 
     def _give_up(self, policy: AppPolicy, error: Exception) -> None:
-        """Leave an app alone for a while, and report why."""
         self._waiting.pop(policy.key, None)
         self._paused_until[policy.key] = self._clock.monotonic() + PAUSE_AFTER_FAILURE_SECONDS
         self._failed(policy.key, error)

@@ -14,8 +14,7 @@ from exporter.rules.subject import Subject
 from exporter.rules.syntax_tree import TIME, TimeLimit
 
 APP: Final = "app"
-RELATIONS: Final = frozenset({"shared_outputs", "cdn_flag_conflicts"})
-"""What follows from other tasks."""
+RELATIONS: Final = frozenset({"shared_outputs", "cdn_flag_conflicts"})  # what follows from other tasks
 OF_A_CONFIGURATION: Final = frozenset({"task", APP, PUSH_AUTH, *RELATIONS})
 """Rules that name only these have the same outcome for all tasks of an app that agree in them."""
 
@@ -158,7 +157,6 @@ class _RuleGroup:
         return None if outcomes is None or self._is_evaluated_again(outcomes) else outcomes
 
     def evaluate(self, subject: Subject) -> bytes:
-        """Evaluate the rules, and remember the outcomes."""
         if len(self._memory) >= MOST_REMEMBERED:
             self._memory.clear()
         outcomes = self._memory[self._key(subject)] = self._evaluate(subject.activation(self.variables))

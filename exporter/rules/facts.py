@@ -1,7 +1,6 @@
-"""What `task` is when a rule runs: nested mappings as `vocabulary.TaskFacts` declares them, without absent values.
+"""What `task` is when a rule runs: mappings as `vocabulary.TaskFacts` has them, without absent values, fit for CEL.
 
-Values are made fit for CEL on the way: whole numbers have 64 bits there, and texts neither half characters
-nor NUL. What a rule can cost follows from the sizes of values, so these are limited, too.
+Whole numbers have 64 bits there; texts and lists are limited, since what a rule can cost follows from their sizes.
 """
 
 import re
@@ -44,8 +43,7 @@ _REQUIRED_VIDEO: Final = {
     "gop": "VideoGop",
     "height": "VideoHeight",
     "width": "VideoWidth",
-}
-"""What StartLiveMPUTask documents as required."""
+}  # what StartLiveMPUTask documents as required
 _AS_CONFIGURED: Final = (
     "region",
     "mix_mode",
@@ -55,15 +53,13 @@ _AS_CONFIGURED: Final = (
     "has_multi_stream_url",
     "has_background",
     "background_render_mode",
-)
-"""Facts that a configuration has by the same names."""
+)  # facts that a configuration has by the same names
 _EDGES: Final = frozenset({"x", "y", "width", "height"})
 _DOMAIN: Final = re.compile(r"[^.]\.[^.]")
 _RESERVED_NAME: Final = re.compile(
     r"^example\.(com|net|org)\.?$|\.(example|internal|invalid|lan|local|localhost|test|home\.arpa)\.?$"
 )
-"""Names of RFC 2606, 6761, 6762 and 8375, and usual ones of private networks. `push.example.com` is not among them: it
-stands for a name of one's own in many a configuration, this program's demonstration included."""
+"""Names of RFC 2606, 6761, 6762, 8375 and of private networks; `push.example.com` stands for one's own in examples."""
 _TRANSCODING: Final = ("panes", "users", "user_streams", "has_background", "background_render_mode", "sei")
 
 
@@ -71,11 +67,9 @@ class PushKey(NamedTuple):
     """What is known of the key of one output at one moment."""
 
     state: str
-    expires_at: int | None
-    """Unix seconds."""
+    expires_at: int | None  # unix seconds
     expired_at_start: bool
-    signer: str
-    """By the settings of the host."""
+    signer: str  # by the settings of the host
     may_have_expired: bool = False
 
 
@@ -137,9 +131,8 @@ def earliest_expiry(keys: Iterable[PushKey]) -> int | None:
 def facts_of_case(task: Mapping[str, Any]) -> dict[str, Any]:
     """Return what rules see of a task that a test gives in part.
 
-    What is left out is absent, empty or false, and `mix_mode` is mixed. EncodeParams are given where a part of them
-    is, TranscodeParams where a part of them or EncodeParams are, and MultiStreamURL where there are outputs and
-    `has_stream_url` does not say otherwise. Derived facts follow from the rest, but what is given stays.
+    What is left out is absent, empty or false, `mix_mode` is mixed, and facts that follow from others do, unless given:
+    EncodeParams, TranscodeParams and MultiStreamURL are there where a part of them is.
     """
     given = fit(task)
     has_encode_params = given.get("has_encode_params", any(part in given for part in ("video", "audio", "audio_only")))
@@ -187,7 +180,6 @@ def fit(value: Any) -> Any:
 
 
 def _fit_leaf(value: Any) -> Any:
-    """Return a text, number or condition as CEL can take it."""
     if type(value) is str:
         return short_text(value)
     if isinstance(value, datetime):  # CEL takes those of variables alone

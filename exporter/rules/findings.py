@@ -157,8 +157,7 @@ THE_APP: Final = ""  # the TaskId of a violation of the app as a whole: no task 
 class RuleFindings:
     """The outcomes of one rule, counted, and its open violations with their ages.
 
-    Until it is settled, violations belong to the baseline: they are no events, and those that are remembered keep
-    their age. Another spelling of the same version may replace the rule.
+    Until it is settled, violations belong to the baseline: they are no events, and keep their age if it is remembered.
     """
 
     def __init__(self, rule: AnyRule, remembered: Mapping[str, float] | None = None) -> None:
@@ -358,7 +357,6 @@ class CountedFindings:
         return (findings for findings in self._in_order if findings.settled)
 
     def _count_moves(self) -> None:
-        """Count what was recorded, tasks with the same change together."""
         for (before, after), tasks in self._moves.items():
             for findings, old, new in zip(self._about_tasks, before, after, strict=True):
                 if old != new:
@@ -368,7 +366,6 @@ class CountedFindings:
     def _open_or_resolve(
         self, findings: RuleFindings, task_id: str, before: int, after: int, *, now: float, text: _Text
     ) -> None:
-        """Take note of a violation that is new or gone, and report it once its rule is settled."""
         if after == VIOLATION:
             findings.open(task_id, now)
             if findings.settled:

@@ -46,20 +46,16 @@ class Outcome(StrEnum):
     PASS = "pass"  # noqa: S105 - no password
     VIOLATION = "violation"
     NOT_APPLICABLE = "not_applicable"
-    EXEMPT = "exempt"
-    """It would be a violation, but for an exemption."""
-    ERROR = "error"
-    """It can't be evaluated: neither pass nor violation."""
+    EXEMPT = "exempt"  # it would be a violation, but for an exemption
+    ERROR = "error"  # it can't be evaluated: neither pass nor violation
 
 
 class Exemption(Struct, frozen=True, kw_only=True):
     """Tasks whose violations of a rule are agreed upon."""
 
     name: str
-    tasks: tuple[str, ...]
-    """TaskIds or globs."""
-    until: date | None = None
-    """The last day, which ends at 24:00 UTC; None: for good."""
+    tasks: tuple[str, ...]  # TaskIds or globs
+    until: date | None = None  # the last day, which ends at 24:00 UTC; None: for good
     reason: str = ""
 
     @property
@@ -76,34 +72,26 @@ class Case(Struct, frozen=True):
     variables: Mapping[str, Any]
     """What the case gives: `task` as nested mappings, and any of the other variables, as `vocabulary.py` types them."""
     outcome: Outcome
-    place: str = ""
-    """file:line:column, for reports."""
+    place: str = ""  # file:line:column, for reports
 
 
 class Rule(Struct, frozen=True, kw_only=True):
     """One rule as it is written; expressions are texts in CEL."""
 
-    name: str
-    """The label `rule`."""
+    name: str  # the label `rule`
     title: str
     severity: Severity
     expect: str
     owner: str = ""
     runbook_url: str = ""
-    apps: tuple[str, ...] = ()
-    """AppIds or globs; empty: all apps."""
-    when: str = ""
-    """Where it is false, the rule does not apply; empty: it always does."""
-    message: str = ""
-    """Makes the text that people see for one task; empty: the title."""
+    apps: tuple[str, ...] = ()  # AppIds or globs; empty: all apps
+    when: str = ""  # where it is false, the rule does not apply; empty: it always does
+    message: str = ""  # makes the text that people see for one task; empty: the title
     exempt: tuple[Exemption, ...] = ()
     tests: tuple[Case, ...] = ()
-    reason: str = ""
-    """Why anyone should care, for documents and pages."""
-    remedy: str = ""
-    """What to do about a violation."""
-    source: str = ""
-    """Where it is: `default`, `profile`, `app` for expectations of an app, or file:line."""
+    reason: str = ""  # why anyone should care, for documents and pages
+    remedy: str = ""  # what to do about a violation
+    source: str = ""  # where it is: `default`, `profile`, `app` for expectations of an app, or file:line
 
     @property
     def version(self) -> tuple[str, ...]:
@@ -118,14 +106,12 @@ class Rule(Struct, frozen=True, kw_only=True):
         return None
 
 
-OUTCOMES: Final = tuple(Outcome)
-"""By code."""
+OUTCOMES: Final = tuple(Outcome)  # by code
 
 CODES: Final = {outcome: code for code, outcome in enumerate(OUTCOMES)}
 
 PASS, VIOLATION, NOT_APPLICABLE, EXEMPT, ERROR = range(len(OUTCOMES))
-UNKNOWN: Final = len(OUTCOMES)
-"""Nothing is known: the rule is new, or the task is not there."""
+UNKNOWN: Final = len(OUTCOMES)  # nothing is known: the rule is new, or the task is not there
 FROZEN: Final = UNKNOWN + 1
 """The rule is stopped: the outcome before stays. Never among the outcomes that are kept of a task."""
 

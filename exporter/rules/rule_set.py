@@ -51,8 +51,7 @@ class RuleSet(Struct, frozen=True):
     expectations: Mapping[AppKey, AppRules]  # of the apps of which something is expected
     examples_per_rule: int
     max_examples: int
-    push_auth: PushAuthSettings = DEFAULTS
-    """How the times in push URLs are read."""
+    push_auth: PushAuthSettings = DEFAULTS  # how the times in push URLs are read
 
     @classmethod
     def empty(cls) -> "RuleSet":
@@ -124,7 +123,6 @@ def rule_set(
 
 
 def _switched(rules: Iterable[R], policy: Policy, off: dict[str, RuleOff]) -> Iterator[R]:
-    """Yield the rules after the switches; what is switched off is put into `off`."""
     for one in rules:
         switch = policy.rules.get(one.rule.name, _AS_WRITTEN)
         if not switch.enabled:

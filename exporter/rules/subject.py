@@ -20,8 +20,7 @@ from exporter.rules.rule_set import expectation_facts
 class Subject:
     """A task at one moment, with the variables of rules; what is dear is made when it is first used.
 
-    `shared_outputs` and `cdn_flag_conflicts` count how many of a task's URLs another one uses, or hosts it flags
-    otherwise; `app` is what `app_facts` returns, `now` is in wall-clock seconds.
+    The callables count what other tasks share; `app` is what `app_facts` returns, `now` is in wall-clock seconds.
     """
 
     def __init__(
@@ -111,7 +110,6 @@ class Subject:
         return self._count_cdn_flag_conflicts(self.whole_task)
 
     def _variable(self, name: str) -> Any:
-        """Return the value of a variable of rules."""
         match name:
             case "task_id" | "channel_id":
                 return getattr(self.entry, name)
@@ -126,10 +124,7 @@ class Subject:
         return getattr(self, name)
 
     def activation(self, names: Collection[str]) -> Activation:
-        """Return what an expression that uses these variables is evaluated against.
-
-        It is an earlier one if that has these variables: converting a task for CEL takes as long as evaluating rules.
-        """
+        """Return what an expression with these variables is evaluated against, made once: that is dear."""
         has_keys = not _KEY_FACTS.isdisjoint(names)  # an expression without may compare whole outputs: no keys in them
         made = self._activations.get(has_keys)
         if made is None or not made[0].issuperset(names):

@@ -1,7 +1,4 @@
-"""The syntax tree of an expression, and the moments at which its value can change as time passes.
-
-The tree is read from the library's serialized form (protobuf `cel.expr.CheckedExpr`).
-"""
+"""The syntax tree of an expression (protobuf `cel.expr.CheckedExpr`), and the moments at which its value can change."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,6 @@
-"""The variables and fields that rules can use, with type and meaning.
+"""The variables and fields of rules, with type and meaning; one that can be None is absent then: use `has()`.
 
-The types that expressions are checked against, the reference of rules and the check of test cases derive from these
-declarations. A field that can be None is absent where there is no value: use `has()`.
+The checked types, the reference of rules and the check of test cases derive from these declarations.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -282,8 +281,7 @@ class Variables(Struct, frozen=True, kw_only=True):
     app: Annotated[AppFacts, _about("The app that the task belongs to.")]
 
 
-NAMES: Final = Variables.__struct_fields__
-"""The names of the variables."""
+NAMES: Final = Variables.__struct_fields__  # the names of the variables
 
 
 class FactType(StrEnum):
@@ -312,14 +310,11 @@ class Fact(Struct, frozen=True):
     """One variable or field."""
 
     name: str
-    kind: FactType
-    """Of each item, where it is a list."""
+    kind: FactType  # of each item, where it is a list
     is_list: bool
-    is_optional: bool
-    """Whether it can be absent."""
+    is_optional: bool  # whether it can be absent
     description: str
-    group: type[Struct] | None = None
-    """Where its own fields are declared."""
+    group: type[Struct] | None = None  # where its own fields are declared
 
 
 @cache

@@ -52,6 +52,9 @@ class FindingEvents:
     def stopped(self, rule: AnyRule, why: str) -> None:
         """A rule is not evaluated any more; its findings stay as they are until rules are loaded again."""
 
+    def found_late(self, app: AppKey, rule: AnyRule, task_id: str | None, text: Callable[[], str]) -> None:
+        """A violation that another app's baseline shows, after the `baseline` of its own app that did not count it."""
+
     def opened(self, app: AppKey, rule: AnyRule, task_id: str | None, since: float, text: str) -> None:
         """A violation is there that was not there before, since a wall-clock time."""
 
@@ -184,10 +187,10 @@ class RuleFindings:
         self._counts[after] += tasks
         self._report = None
 
-    def open(self, task_id: str, now: float) -> None:
+    def open(self, task_id: str, now: float, *, is_event: bool) -> None:
         """A task violates the rule that did not before."""
         since = now if self.settled else min(now, self.remembered.get(task_id, now))
-        self._opened += self.settled
+        self._opened += is_event
         self.since[task_id] = since
         self._count_since(since, 1)
         self._examples.added(task_id)
@@ -312,13 +315,19 @@ class CountedFindings:
             SavedFindings(findings.version, {**findings.remembered, **findings.since}) for findings in self._in_order
         )
 
-    def record(self, task_id: str, before: bytes, after: bytes, *, now: float, text: _Text) -> None:
-        """Take note of a task's outcomes before and now; `now` is in wall-clock seconds, `text` is of a violation."""
+    def record(
+        self, task_id: str, before: bytes, after: bytes, *, now: float, text: _Text, found_late: bool = False
+    ) -> None:
+        """Take note of a task's outcomes before and now; `now` is in wall-clock seconds, `text` is of a violation.
+
+        `found_late`: what it violates now was so before. It is no event, and belongs to the baseline.
+        """
         self._moves[before, after] += 1
         if len(self._moves) >= MOST_MOVES:
             self._count_moves()
         for place, old, new in _violations_between(before, after):
-            self._open_or_resolve(self._about_tasks[place], task_id, old, new, now=now, text=text)
+            findings = self._about_tasks[place]
+            self._open_or_resolve(findings, task_id, old, new, now=now, text=text, found_late=found_late)
 
     def record_number(self, tasks: int, *, now: float, text: _Text) -> None:
         """Take note of how many tasks there are; the arguments are as those of `record`."""
@@ -364,11 +373,21 @@ class CountedFindings:
         self._moves.clear()
 
     def _open_or_resolve(
-        self, findings: RuleFindings, task_id: str, before: int, after: int, *, now: float, text: _Text
+        self,
+        findings: RuleFindings,
+        task_id: str,
+        before: int,
+        after: int,
+        *,
+        now: float,
+        text: _Text,
+        found_late: bool = False,
     ) -> None:
         if after == VIOLATION:
-            findings.open(task_id, now)
-            if findings.settled:
+            findings.open(task_id, now, is_event=findings.settled and not found_late)
+            if findings.settled and found_late:
+                self._events.found_late(self._app, findings.rule, task_id or None, partial(text, findings.rule))
+            elif findings.settled:
                 self._events.opened(self._app, findings.rule, task_id or None, now, text(findings.rule))
             elif task_id not in findings.remembered:
                 self._events.found(self._app, findings.rule, task_id or None, partial(text, findings.rule))

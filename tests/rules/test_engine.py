@@ -236,6 +236,31 @@ def test_what_restored_apps_share_was_open_at_the_baseline() -> None:
     assert world.told.opens == []
 
 
+def test_what_apps_share_when_they_are_first_read_is_no_event() -> None:
+    """A cold start finds the same violations whichever app is read first, and none is counted as opened."""
+    world = PolicyWorld(ALONE, apps=(LIVE, OTHER))
+    world.update("a", LIVE, urls=[1], baseline=True)
+    world.clock.advance(2)
+    world.update("b", OTHER, urls=[1], baseline=True)
+    for app in (LIVE, OTHER):
+        assert (world.report("alone", app).violations, world.report("alone", app).opened) == (1, 0)
+    assert world.told.opens == []
+    assert world.told.found_late_at == [(LIVE, "alone", "a", "Title of alone")]
+
+
+@pytest.mark.parametrize(("seconds", "is_first"), [(2, False), (61, True)])
+def test_what_apps_share_later_counts_as_opened(seconds: float, *, is_first: bool) -> None:
+    """A change opens violations in other apps soon after the start, too, and a minute later an app that comes does."""
+    world = PolicyWorld(ALONE, apps=(LIVE, OTHER))
+    world.update("a", LIVE, urls=[1], baseline=True)
+    if not is_first:
+        world.collect(OTHER, baseline=True)
+    world.clock.advance(seconds)
+    world.update("b", OTHER, urls=[1], baseline=is_first)
+    assert (world.report("alone").violations, world.report("alone").opened) == (1, 1)
+    assert [(app, task_id) for app, _, task_id, _ in world.told.opens if app == LIVE] == [(LIVE, "a")]
+
+
 async def test_restored_tasks_that_change_before_they_are_evaluated_leave_nothing_behind() -> None:
     """What such a task pushed to when it was restored, and what a removed one did, counts as shared no longer."""
     world = PolicyWorld(ALONE, apps=(LIVE, OTHER))

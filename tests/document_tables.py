@@ -41,11 +41,15 @@ _TABLE: Final = re.compile(
 )
 _LARGEST_BUDGET: Final = 50
 _SIZES: Final = (
-    (20, 40), (20, STANDARD_QUOTA), (100, STANDARD_QUOTA), (400, STANDARD_QUOTA), (1000, STANDARD_QUOTA),
-    (10, 20_000), (1, 200_000),
-)  # fmt: skip
+    (20, STANDARD_QUOTA),
+    (100, STANDARD_QUOTA),
+    (400, STANDARD_QUOTA),
+    (1000, STANDARD_QUOTA),
+    (10, 20_000),
+    (1, 200_000),
+)
 """Numbers of apps, and of tasks in each: as many apps as teams have, and as many tasks as few have."""
-_INTERVALS: Final = ((1, 60), (2, 60), (5, 120), (10, 300), (30, 600), (60, 1800))
+_INTERVALS: Final = ((2, 60), (5, 120), (10, 300), (60, 1800))
 _BUDGETS: Final = (2, 5, 10, 20, 40, _LARGEST_BUDGET)
 
 
@@ -61,7 +65,7 @@ def with_tables(text: str) -> str:
 
 def _needs_by_default() -> str:
     """Return what apps of several sizes need of the default budget at the default intervals."""
-    columns = ("apps", "tasks in each", "requests/s", "of the budget", "stretched", "interval", "sweeps", "all read in")
+    columns = ("apps", "tasks in each", "requests/s", "stretched", "interval", "sweeps", "all read in")
     rows = []
     for apps, tasks in _SIZES:
         pace = _pace(apps, tasks, DEFAULT_REQUESTS_PER_SECOND, Collection())
@@ -70,7 +74,6 @@ def _needs_by_default() -> str:
                 f"{apps:,}",
                 f"{tasks:,}",
                 f"{pace.update_requests_per_second + pace.sweep_requests_per_second:.2f}",
-                f"{pace.use_ratio:.1%}",
                 f"{pace.stretch_ratio:.2f} x" if pace.stretch_ratio > 1 else "no",
                 _rounded(pace.interval_seconds),
                 _rounded(pace.sweep_interval_seconds),
@@ -97,8 +100,9 @@ def _tasks_within_budgets() -> str:
     rows = []
     for sweep_interval in sorted({sweep_interval for _, sweep_interval in _INTERVALS}):
         collection = Collection(sweep_interval_seconds=sweep_interval)
-        most = (f"{_most_tasks(budget, collection):,}" for budget in _BUDGETS)
-        rows.append((f"`{format_duration(sweep_interval)}`", *most))
+        most = [_most_tasks(budget, collection) for budget in _BUDGETS]
+        if most[0] < collection.max_tasks_per_app:
+            rows.append((f"`{format_duration(sweep_interval)}`", *(f"{tasks:,}" for tasks in most)))
     return table(columns, rows)
 
 

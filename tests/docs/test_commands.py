@@ -82,7 +82,7 @@ class Stage:
         (self.directory / "rules").mkdir()
         (self.directory / "rules" / "agreed.yml").write_text(rules.text)
         (self.directory / "rtcmpu.yml").write_text(self.real(configuration.text))
-        (web,) = (block for block in blocks("yaml") if block.place.startswith("docs/security") and "tls_" in block.text)
+        (web,) = (block for block in blocks("yaml") if block.place.startswith("docs/web-config"))
         (self.directory / "web.yml").write_text(web.text)
         write_server_files(self.directory, trustme.CA())
         strict_curl = self.directory / "bin" / "curl"

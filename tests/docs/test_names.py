@@ -69,7 +69,7 @@ def test_every_document_for_operators_is_in_the_index() -> None:
 
 def test_headings_make_the_anchors_that_readers_see() -> None:
     """Punctuation goes, blanks become hyphens, letters are small."""
-    assert "a-scrape-python--m-benchmarks-scrape" in anchors(ROOT / "docs" / "benchmarks.md")
+    assert "about-single-tasks-metricstasks" in anchors(ROOT / "docs" / "metrics.md")
     assert "when-reading-fails" in anchors(ROOT / "docs" / "freshness.md")
 
 

@@ -195,4 +195,4 @@ def test_every_key_is_named() -> None:
     keys = [key for part in (WebConfigFile, TlsServerConfig, HttpServerConfig, RateLimit) for key in keys_of(part)]
     names = [*keys, *HEADERS, *filter(None, CLIENT_AUTHENTICATION), *NOT_POSSIBLE]
     assert [name for name in names if f"`{name}`" not in DOCUMENT] == []
-    assert len(EXAMPLES) == 2
+    assert len(EXAMPLES) == 1

@@ -47,7 +47,6 @@ async def _audit(source: ConfigurationSource, output: Output, fail_on: Severity 
 
 
 def _print_tables(audit: Audit, most_examples: int) -> None:
-    """Show what is wrong, worst first, then what could not be evaluated, then the state of each app."""
     out = console()
     if violations := list(_violations(audit, most_examples)):
         headings = ("severity", "rule", "account", "app", "tasks", "examples")
@@ -69,7 +68,6 @@ def _violations(audit: Audit, most_examples: int) -> Iterator[tuple[object, ...]
 
 
 def _examples(violations: Sequence[Violation], most: int) -> str:
-    """Return some violations, each message once, and how many there are beyond."""
     task_ids: dict[str, list[str]] = {}
     for violation in violations[:most]:
         task_ids.setdefault(violation.message, []).append(violation.task_id)

@@ -124,10 +124,7 @@ def gather(
     now: float,
     places: Mapping[AppKey, Position],
 ) -> Audit:
-    """Return what was found in apps, given with their numbers of tasks, in this order.
-
-    `now`, in wall-clock seconds, decides which exemption holds; `places` are where apps are configured.
-    """
+    """Return what was found in apps, given with numbers of tasks; `now` (Unix time) decides which exemption holds."""
     return Audit(rules, tuple(_of_app(status, tasks, policy, now, places) for status, tasks in apps))
 
 
@@ -281,7 +278,6 @@ def _not_read(app: AppFindings, directory: Path) -> dict[str, Any]:
 
 
 def _results(app: AppFindings, findings: RuleOutcome, directory: Path) -> Iterator[dict[str, Any]]:
-    """Write down what was found of one rule in one app; tasks that pass are no results."""
     rule = findings.rule
 
     def result(task_id: str, message: str) -> dict[str, Any]:
@@ -402,7 +398,6 @@ def _why_nothing_was_evaluated(findings: RuleOutcome) -> str:
 
 
 def _output(findings: RuleOutcome, *, with_violations: bool) -> Iterator[str]:
-    """List what is no failure."""
     if findings.violations and with_violations:
         yield f"{findings.rule.severity}: {_who(findings.violations)}: {_text(findings.rule.title)}"
         yield _lines((violation.task_id, violation.message) for violation in findings.violations)
@@ -415,7 +410,6 @@ def _output(findings: RuleOutcome, *, with_violations: bool) -> Iterator[str]:
 
 
 def _lines(found: Iterable[tuple[str, str]]) -> str:
-    """Return a line for each of the first tasks, and how many there are beyond."""
     lines = [_text(f"{task_id}: {text}" if task_id else text) for task_id, text in found]
     if len(lines) > MOST_TASKS:
         lines[MOST_TASKS:] = [f"and {len(lines) - MOST_TASKS} more"]

@@ -56,7 +56,6 @@ def check_config(source: ConfigurationSource, path: Path, *, probe: bool, web_co
 
 
 def _loaded(source: ConfigurationSource, web_config_file: Path | None) -> LoadedRules:
-    """Load the files to check, with every mistake of both."""
     mistakes: list[Mistake] = []
     try:
         loaded = source.load()
@@ -110,7 +109,6 @@ def _shared(config: Config, outlook: Forecast) -> Iterator[tuple[str, str]]:
 
 
 async def _probe(config: Config) -> int:
-    """Make one real call for each app, within the budgets that accounts share, and show how it went."""
     clock, rng = SystemClock(), random.Random()  # noqa: S311 - no secret
     metrics = log_errors_only()
     accesses = Accesses(metrics, clock=clock, rng=rng, open_session=open_session)
@@ -129,7 +127,6 @@ async def _probe(config: Config) -> int:
 
 
 async def _outcome(requests: AppRequests, app: AppKey, supervisor: Supervisor) -> tuple[bool, str]:
-    """Make one call; return whether it went well, and how."""
     try:
         answer = await requests.window(Priority.UPDATE)(Window(1, 1))
     except ApiError as error:

@@ -141,7 +141,6 @@ def _severity_is_changed(rule: Rule, policy: Policy) -> bool:
 
 
 def _apps(rule: Rule, rule_set: RuleSet) -> list[str]:
-    """Return whom a rule is for: the apps that expect it, or the patterns that it names."""
     expecting = [
         f"{account}/{app_id}"
         for (account, app_id), expected in rule_set.expectations.items()

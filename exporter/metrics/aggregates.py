@@ -68,10 +68,7 @@ Contribute: TypeAlias = Callable[[Configuration], Contribution]
 
 @lru_cache(maxsize=4)
 def contribute_by(buckets: Buckets) -> Contribute:
-    """Return the function that finds a configuration's contribution; it remembers the last ones.
-
-    All apps share one memory for the same buckets, since tasks are set up alike across apps too.
-    """
+    """Return the function that finds a configuration's contribution, with one memory for equal buckets."""
     bounds = {
         measure.name: tuple(bound * measure.amounts_per_unit for bound in measure.bounds(buckets))
         for measure in MEASURES
@@ -87,7 +84,6 @@ def contribute_by(buckets: Buckets) -> Contribute:
 
 
 def _counts(configuration: Configuration) -> Iterator[tuple[str, LabelValues, int]]:
-    """Yield where the task is counted."""
     region = labels.task_region(configuration)
     yield "tasks", (region, labels.mix_mode(configuration)), 1
     yield "by_billing_tier", (labels.billing_tier(configuration),), 1
@@ -238,10 +234,7 @@ class PushAuthCounts:
 
 
 class Aggregates:
-    """Integer sums over a multiset of tasks, and what the time makes of their push keys.
-
-    The sums depend on what is in the multiset alone: a rebuild from the same tasks is the same to the last digit.
-    """
+    """Integer sums over a multiset of tasks, whatever way it came about, and what the time makes of their push keys."""
 
     def __init__(self, buckets: Buckets, push_auth: PushAuthSettings = DEFAULTS, now: float = 0.0) -> None:
         self.buckets = buckets

@@ -49,8 +49,6 @@ def _of_status(name: str, help_text: str, samples: Callable[[Status], Iterable[S
 def _number(
     name: str, help_text: str, value: Callable[[Status], float | None], *, kind: Kind = "gauge", note: str = ""
 ) -> AppFamily:
-    """Return a family with one series for each app, or none while the value is None."""
-
     def samples(status: Status) -> Iterator[Sample]:
         if (known := value(status)) is not None:
             yield (), known

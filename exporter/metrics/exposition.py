@@ -1,9 +1,4 @@
-"""The finished bytes of everything that is published, made off the scrape path.
-
-An app's samples are rendered when its report changes, lines are compressed again, together with those of its
-neighbours, when they have changed, and the exporter's own metrics are rendered every second. A scrape hands out what is
-ready.
-"""
+"""The finished bytes of everything that is published, made off the scrape path when something changes."""
 
 import asyncio
 import struct
@@ -81,7 +76,6 @@ class Assembly(Struct, frozen=True):
 
 
 def _chunks(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """Join parts that follow one another while they are small."""
     small: list[bytes] = []
     for part in parts:
         if len(part) < _SMALL:
@@ -142,9 +136,8 @@ def declarations() -> tuple[Declaration, ...]:
 class Exposition(Generic[Report]):
     """Keeps what is published about many reports, and answers scrapes from it.
 
-    `update` and `remove` take note of changes, `publish` makes them visible: what happens in between is published
-    together, and a scrape sees all of it or nothing. `publish_own` does so for the exporter's own metrics, which
-    measure rendering, and with `own_metrics_follow` are in the bodies behind the families.
+    `update` and `remove` take note of changes, and `publish` makes them visible together. `publish_own` does so for the
+    exporter's own metrics, which with `own_metrics_follow` are in the bodies behind the families.
     """
 
     def __init__(
@@ -247,7 +240,6 @@ class Exposition(Generic[Report]):
         return changes
 
     def _accept(self, groups: "_LineGroups", seconds: float) -> None:
-        """Let scrapes see new lines, all together."""
         self._groups.update(groups)
         self._ready = [
             Assembly.of(
@@ -282,7 +274,6 @@ _LineGroups: TypeAlias = Mapping[str, tuple[_LineGroup, ...]]  # in order, by th
 
 
 def _compressed(changes: _Changes, known: _LineGroups) -> _LineGroups:
-    """Join and compress the lines of each family, but for groups that are known."""
     return {family: tuple(_line_groups(lines, known.get(family, ()))) for family, lines in changes.items()}
 
 

@@ -1,8 +1,7 @@
 """What a metric family is, and its bytes in the text format 0.0.4 and in OpenMetrics 1.0.
 
-The exposition, the documents and the tests derive from one declaration. Both formats write samples alike and differ in
-their headers and in the order of a gauge histogram's samples. So a family is rendered into `sections` that know nothing
-of a format, and its `headers` say which section follows each header.
+Both formats write samples alike and differ in headers and in the order of a gauge histogram's samples: a family is
+rendered into `sections` that know nothing of a format, and its `headers` say which section follows each header.
 """
 
 from collections.abc import Callable, Iterable

@@ -1,8 +1,4 @@
-"""What a configuration says as label values: pure functions into closed sets.
-
-A value outside its set, or one that can't be read, is `other`; an absent one is `none` unless its
-documentation names a default.
-"""
+"""What a configuration says as label values of closed sets: `other` outside of them or unreadable, `none` if absent."""
 
 from typing import Final
 

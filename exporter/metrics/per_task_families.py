@@ -70,7 +70,6 @@ def _number(name: str, help_text: str, read: Callable[[ListedTask], float | None
 
 
 def _key(task: ListedTask) -> tuple[str, str, str]:
-    """Return the values of the labels that name a task."""
     return task.account, task.app_id, task.task_id
 
 
@@ -147,10 +146,7 @@ _Key: TypeAlias = tuple[str, str, str]  # Account, AppId, TaskId
 
 
 class StableSubset:
-    """Keeps tasks by the hash of their TaskId, and tells which have room: those with the lowest hashes.
-
-    Tasks whose hashes are near each other form a shard, which is rendered together.
-    """
+    """Keeps tasks by the hash of their TaskId, in shards, and tells which have room: those with the lowest hashes."""
 
     def __init__(self, max_series: int) -> None:
         self._max_series = max_series
@@ -202,7 +198,6 @@ class StableSubset:
         self.omitted_series = omitted
 
     def _has_room(self, series: int) -> bool:
-        """Whether this many series are not too many."""
         return series <= self._max_series
 
     def _with_room(self, shard: int) -> Sequence[ListedTask]:

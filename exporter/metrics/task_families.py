@@ -1,7 +1,4 @@
-"""The families about an app's tasks: published from the first snapshot on, and withdrawn when it is too old.
-
-They say what is configured. Nothing in them says that a task runs or that its stream is healthy.
-"""
+"""The families about an app's tasks as they are configured: withdrawn when the data is too old."""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import product
@@ -60,7 +57,6 @@ def _task_family(
 
 
 def _aggregates_version(report: AppReport) -> object:
-    """Return what changes with the aggregates, and with the rows that are no tasks."""
     return report.aggregates and (report.aggregates, report.aggregates.revision, _rows_without_task_id(report))
 
 
@@ -88,7 +84,6 @@ def _distribution(name: str, help_text: str, measure: str, **more: Any) -> AppFa
 
 
 def _outputs_by_host(aggregates: Aggregates) -> Iterable[Sample]:
-    """Return the largest hosts, and the sum of the rest."""
     hosts = dict(aggregates.counts("hosts"))
     rest = hosts.pop((labels.OTHER,), 0)
     ranked = sorted(hosts.items(), key=lambda item: (-item[1], item[0]))
@@ -108,7 +103,6 @@ def _field_errors(report: AppReport) -> Iterator[Sample]:
 
 
 def _rows_without_task_id(report: AppReport) -> int:
-    """Return how many rows of the last accepted sweep were left out."""
     return 0 if report.status.sweep is None else report.status.sweep.rows_without_task_id
 
 

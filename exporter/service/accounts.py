@@ -158,12 +158,9 @@ class Accesses(UserDict[str, Access]):
     async def apply(self, config: Config) -> AbstractSet[str]:
         """Run the accounts of another configuration; return the names of those that kept their access.
 
-        An account keeps its access while its endpoint is the same: other credentials, proxies, budgets and timeouts
-        hold from the next request on, and running requests are not cut off. Accesses that are replaced stay open until
-        `close_replaced`, so that their users can end first.
-
-        Raises:
-            UsageError: A CA file can't be used; nothing has changed then.
+        That is while the endpoint is the same: other credentials, proxies, budgets and timeouts hold from the next
+        request on. Replaced accesses stay open until `close_replaced`. Raises UsageError for a CA file; nothing has
+        changed then.
         """
         opened, prepared = await self._opened(config)
         for name, other in prepared.items():
@@ -243,8 +240,6 @@ class Accesses(UserDict[str, Access]):
 
 
 class _Sharing(Struct, eq=False):
-    """Accounts that share one limiter."""
-
     limiter: Limiter
     marks: set[Hashable]  # what accounts must share to belong to it
     entries: frozenset[tuple[str, str]]  # names and endpoints
@@ -256,10 +251,7 @@ class _Sharing(Struct, eq=False):
 
 
 class LimiterPool:
-    """Which limiter each account has.
-
-    A limiter counts what those that it replaces let go in the last second; others begin with a silent window.
-    """
+    """Which limiter each account has. One counts what those that it replaces let go in the last second."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -254,10 +254,7 @@ class _News(Struct, frozen=True):
 
 
 class _SwitchedOn:
-    """What there is only while the series are published.
-
-    `_apps` and `_news` belong to the event loop, `_subset` and the exposition to the publishing thread.
-    """
+    """`_apps` and `_news` belong to the event loop, `_subset` and the exposition to the publishing thread."""
 
     def __init__(self, max_series: int, metrics: SelfMetrics) -> None:
         self.exposition = Exposition(per_task_families(), metrics, path=TASKS_PATH, own_metrics_follow=False)

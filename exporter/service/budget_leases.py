@@ -1,7 +1,4 @@
-"""Which request budgets this exporter collects, when several share them: by leases that it takes, extends and frees.
-
-See "Decisions: shared" in ARCHITECTURE.md for what happens when something fails.
-"""
+"""Which request budgets this exporter collects; see "Decisions: shared" in ARCHITECTURE.md for failures."""
 
 import asyncio
 import math
@@ -65,8 +62,8 @@ class HeldBudget(Struct):
 class BudgetLeases:
     """Takes part in sharing the budgets; without `sharing` it holds all of them.
 
-    `changed` is called when other budgets are held, with the stored apps of new ones; `waits` says whether anything of
-    some accounts is not written yet; `failed` is called with an exception that is a bug.
+    `changed` gets the stored apps of new budgets; `waits` says whether anything of some accounts is not written yet;
+    `failed` is called with an exception that is a bug.
     """
 
     def __init__(
@@ -98,8 +95,7 @@ class BudgetLeases:
         self._fails = self._says_crowded = False
         self._began = clock.monotonic()
         self._moved: list[str] = []  # what was taken, freed or lost since `changed` was called
-        self.reached = False
-        """Whether the database has answered once."""
+        self.reached = False  # whether the database has answered once
 
     @property
     def sharing(self) -> Sharing | None:

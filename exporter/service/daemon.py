@@ -44,20 +44,15 @@ T = TypeVar("T")
 
 BEAT_SECONDS: Final = 1.0
 BUDGET_LOOK_BEATS: Final = 5
-WATCH_SECONDS: Final = 1.0
-"""How often files are looked at; a change counts when the next look finds nothing further."""
-PUBLISH_PAUSE_SECONDS: Final = 0.02
-"""What changes within this time is published together."""
-PUBLISH_OWN_PAUSE_SECONDS: Final = 1.0
-"""How old the exporter's own metrics may be in a scrape."""
-PUBLISH_TASKS_PAUSE_SECONDS: Final = 0.5
-"""The same for single tasks, whose families are larger."""
+WATCH_SECONDS: Final = 1.0  # how often files are looked at; a change counts when the next look finds nothing further
+PUBLISH_PAUSE_SECONDS: Final = 0.02  # what changes within this time is published together
+PUBLISH_OWN_PAUSE_SECONDS: Final = 1.0  # how old the exporter's own metrics may be in a scrape
+PUBLISH_TASKS_PAUSE_SECONDS: Final = 0.5  # the same for single tasks, whose families are larger
 LONGEST_START_SECONDS: Final = 60.0
 LONGEST_JUDGING_SECONDS: Final = 5.0
 STUCK_SECONDS: Final = 15.0
 DRAIN_SECONDS: Final = 4.0
-LONGEST_READ_SECONDS: Final = 30.0
-"""How long reading the configuration may take: a network file system may not answer."""
+LONGEST_READ_SECONDS: Final = 30.0  # how long reading the configuration may take: a network file system may not answer
 
 
 class Options(Struct, frozen=True):
@@ -66,8 +61,7 @@ class Options(Struct, frozen=True):
     listen_addresses: Sequence[str] = (":10678",)
     telemetry_path: str = "/metrics"
     enable_lifecycle: bool = False  # whether the configuration can be loaded again over HTTP
-    web_config_file: Path | None = None
-    """TLS, users, headers and rate limit of all that is served; None: none of them."""
+    web_config_file: Path | None = None  # TLS, users, headers and rate limit of all that is served; None: none of them
     health_without_auth: bool = False  # whether health checks need no password
     external_url: str | None = None  # where a proxy publishes all of it; links begin with its path
     route_prefix: str | None = None  # path below which everything is served; None: that of `external_url`
@@ -146,17 +140,13 @@ class Daemon:
         self._watchdog = watchdog
         self._files = Worker("read configuration")
         self._began = clock.monotonic()
-        self._published_waiting = 0
-        """How many apps no attempt had finished for when the last publication began."""
+        self._published_waiting = 0  # how many apps no attempt had finished for when the last publication began
         self._gate: Gate | None = None
         self.addresses: Sequence[str] = ()
         self.scheme = "http"
 
     async def run(self) -> None:
-        """Run until a signal or `stop()`; SIGHUP loads the configuration again.
-
-        Raises ConfigError, UsageError for a CA file or a web flag, ListenError.
-        """
+        """Run until a signal or `stop()`; raises ConfigError, UsageError for a CA file or a web flag, ListenError."""
         with signals.handled(stop=self.stop, reload=self._reload_asked.set):
             work = asyncio.create_task(self._work())
             stopping = asyncio.create_task(self._stop.wait())
@@ -174,7 +164,6 @@ class Daemon:
                 await asyncio.gather(work, stopping, return_exceptions=True)
 
     async def _work(self) -> None:
-        """Start and run, until this is cancelled, whatever it waits for."""
         log = structlog.get_logger()
         self._gate = gate_of(
             self._options.web_config_file,
@@ -328,7 +317,6 @@ class Daemon:
         self.view.in_force = in_force
 
     async def _collect_other_budgets(self, saved: Iterable[SavedApp]) -> None:
-        """Collect the apps of the budgets that are held now; new ones begin with what was stored."""
         await self._apply(self.view.in_force)
         self._monitor.restore(saved)
         await self._evaluate_restored()
@@ -336,7 +324,6 @@ class Daemon:
         await self._monitor.close_removed()
 
     async def _read(self, read: Callable[[], T]) -> T:
-        """Return what a function reads of the configuration's files; raises UsageError if it takes too long."""
         try:
             async with asyncio.timeout(LONGEST_READ_SECONDS):
                 return await self._files.run(read)
@@ -345,7 +332,6 @@ class Daemon:
             raise UsageError(sentence) from None
 
     async def _begin_with_saved(self) -> None:
-        """Begin with what an earlier process knew; a bug in that is no reason not to start."""
         with self._monitor.supervisor.guarded(Component.STORAGE):
             shared = self._leases.sharing is not None
             self._monitor.restore(await self._recorder.use(self.view.in_force.config, loads=not shared))

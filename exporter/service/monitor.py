@@ -36,10 +36,7 @@ from exporter.web.view import BudgetView
 
 
 class Monitor:
-    """Runs a configuration, and keeps what the next one leaves unchanged.
-
-    Without a recorder nothing is written; without `task_series` no single tasks are published.
-    """
+    """Runs a configuration, and keeps what the next one leaves unchanged; `recorder` None: nothing is written."""
 
     def __init__(
         self,
@@ -97,7 +94,6 @@ class Monitor:
                 self._restore(app)
 
     def _restore(self, app: SavedApp) -> None:
-        """Begin with what an earlier process accepted of one app, if that is of use."""
         key = (app.account, app.app_id)
         if key not in self.apps or self.apps[key].collector.status.sweep is not None:
             return
@@ -150,13 +146,10 @@ class Monitor:
         await self.accesses.close()
 
     async def apply(self, config: Config, rule_set: RuleSet) -> None:
-        """Run another configuration: all of it takes effect in one step, in which nothing else runs.
+        """Run another configuration: all of it takes effect in one step; `close_removed` has to follow.
 
         An account keeps the data of its apps while its endpoint is the same, and its budget in any case; a rule keeps
-        its findings while what it expects is the same. What is left over is closed by `close_removed`.
-
-        Raises:
-            UsageError: a CA file can't be used; nothing has changed then.
+        its findings while what it expects is the same. Raises UsageError for a CA file; nothing has changed then.
         """
         kept = await self.accesses.apply(config)  # it waits for nothing unless it fails
         self.config = config
@@ -225,7 +218,6 @@ class Monitor:
         )
 
     def _replace_apps(self, kept: AbstractSet[str]) -> None:
-        """Drop apps that are no longer configured, or have another endpoint, and add new ones."""
         before, self.apps = self.apps, {}
         for account in self.config.accounts:
             for app in account.apps:

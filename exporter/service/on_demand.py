@@ -152,7 +152,7 @@ class _FreshSweep:
 
 
 class RecordedRequests(AppRequests):
-    """Requests about one app, a few at a time and after those of the collection, that are reported one by one.
+    """Requests about one app, few at a time and of the lowest priority, reported one by one.
 
     They end when another configuration does not collect the app by that account (`is_current`).
     """

@@ -1,7 +1,6 @@
 """What concerns the process: its event loop and what ends one that is stuck, signals, and systemd.
 
-systemd is spoken to by the protocols of sd_notify(3) and sd_listen_fds(3): datagrams to the socket that an environment
-variable names, and file descriptors from 3 on. Without that environment nothing is sent and nothing is there.
+systemd is spoken to by the protocols of sd_notify(3) and sd_listen_fds(3).
 """
 
 import asyncio
@@ -50,10 +49,7 @@ _LARGE_BLOCK_BYTES: Final = 128 * 1024
 
 
 def _keep_little_freed_memory() -> None:
-    """Let glibc return large blocks when they are freed, and keep few heaps; does nothing without glibc.
-
-    Otherwise it keeps blocks of up to 32 MiB, hundreds of MiB after large responses, since small ones lie between.
-    """
+    """Let glibc return large blocks when they are freed: it would keep hundreds of MiB after large responses."""
     set_option = getattr(ctypes.CDLL(None), "mallopt", None)
     if set_option is not None:
         set_option(_M_MMAP_THRESHOLD, _LARGE_BLOCK_BYTES)
@@ -63,8 +59,7 @@ def _keep_little_freed_memory() -> None:
 END_AFTER_SECONDS: Final = 120.0
 """How long the event loop may be stuck. A process that was frozen for longer ends when it continues."""
 STANDARD_ERROR: Final = 2
-LAG_SECONDS: Final = 60.0
-"""How long a delay of the event loop is remembered."""
+LAG_SECONDS: Final = 60.0  # how long a delay of the event loop is remembered
 
 
 class Heartbeat:
@@ -96,10 +91,7 @@ class Heartbeat:
 
 
 class Watchdog:
-    """Ends the process with a traceback of all threads once it has not been fed for long.
-
-    It is a thread of C that needs neither the event loop nor Python's lock. There is one for each process.
-    """
+    """Ends the process with a traceback of all threads once it has not been fed for long, from a thread of C."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -118,10 +110,7 @@ _STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 
 @contextmanager
 def handled(*, stop: Callable[[], None], reload: Callable[[], None]) -> Iterator[None]:
-    """Handle signals while the context lasts: SIGHUP reloads, SIGTERM and SIGINT stop.
-
-    A second one of these ends the process immediately, also PID 1.
-    """
+    """Reload at SIGHUP, stop at SIGTERM and SIGINT; a second one of these ends the process immediately, also PID 1."""
     loop = asyncio.get_running_loop()
 
     def stop_once() -> None:

@@ -1,7 +1,6 @@
 """Runs all tasks of the exporter, so that an exception in one part ends nothing else.
 
-An unexpected exception is counted and logged with its traceback when it first happens, not each time. An
-app whose attempt ended by one is in the state `internal_error` until an attempt of the same kind succeeds.
+It is counted, and logged when it first happens; its app is `internal_error` until an attempt of that kind succeeds.
 """
 
 import traceback
@@ -136,5 +135,4 @@ def written(error: BaseException) -> str:
 
 
 def _short(filename: str) -> str:
-    """Return the end of a path that says which module it is."""
     return "/".join(filename.split("/")[-2:])

@@ -159,7 +159,6 @@ class PolicyView:
         return FindingDetail()
 
     def _reasons(self, keys: Iterable[AppKey], name: str) -> Sequence[str]:
-        """Return different reasons why a rule can't be evaluated, of the first tasks that it can't be."""
         reasons: dict[str, None] = {}
         looked_at = 0
         for policy in map(self._policy.app, keys):
@@ -231,11 +230,9 @@ def _known(samples: Iterable[int]) -> Sequence[int | None]:
 class InForce(Struct, frozen=True):
     """A configuration that the daemon runs by."""
 
-    config: Config
-    """All of it, also what other exporters collect."""
+    config: Config  # all of it, also what other exporters collect
     rule_set: RuleSet
-    redacted: str
-    """The configuration as YAML, without secrets."""
+    redacted: str  # the configuration as YAML, without secrets
 
 
 class DaemonView:

@@ -82,7 +82,6 @@ def _constant(description: str, response: Response) -> FaultKind:
 
 
 def _html(description: str, status: int, title: str, headers: Mapping[str, str] | None = None) -> FaultKind:
-    """Return a fault by which something between client and service answers with a page."""
     page = f"<html><head><title>{status} {title}</title></head><body><h1>{title}</h1></body></html>"
     return _constant(description, Response(status, {**_HTML, **(headers or {})}, page.encode()))
 

@@ -1,7 +1,7 @@
-"""The tasks of all apps in the service's own form, and everything that can happen to them.
+"""The tasks of all apps as JSON rows, and everything that can happen to them.
 
-Rows are JSON bytes, as they are served. Times are seconds of the clock that is passed in. A lagging replica is a second
-set of lists to which the same events come later. Churn is due at moments that follow from the seed alone.
+A lagging replica is a second set of lists to which the same events come later. Churn is due at moments that follow from
+the seed alone.
 """
 
 import heapq

@@ -182,7 +182,6 @@ def look_up(tasks: TaskList, parameters: Parameters, variants: Variants) -> byte
 
 
 def _window(parameters: Parameters, variants: Variants) -> tuple[int, int]:
-    """Return the first row and the size of a page, as this service caps it."""
     size = parameters.page_size
     if variants.page_cap and variants.page_cap_kind != "rows":
         size = variants.page_cap if variants.page_cap_kind == "always" else min(size, variants.page_cap)
@@ -190,7 +189,6 @@ def _window(parameters: Parameters, variants: Variants) -> tuple[int, int]:
 
 
 def _salt(parameters: Parameters, variants: Variants, random: Random) -> bytes:
-    """Return what the order of rows of one second depends on."""
     match variants.ties:
         case "changing":
             return random.randbytes(4)

@@ -142,11 +142,7 @@ class Verifier:
         self._nonces_in_order: deque[tuple[float, str]] = deque()
 
     def verify(self, request: Request, now: float) -> SimulatedAccount:
-        """Return the account that signed `request`; `now` is the server's own time.
-
-        Raises:
-            ServiceError: With the code that the service gives for what is wrong with the signature.
-        """
+        """Return the account that signed `request`; `now` is the server's time. Raises ServiceError."""
         match = _AUTHORIZATION.fullmatch(request.headers.get("authorization", "").strip())
         if match is None:
             raise ServiceError("IncompleteSignature", f"The Authorization header is not of the form of {ALGORITHM}.")
@@ -176,7 +172,6 @@ class Verifier:
 
 
 def _check_date(text: str, now: float) -> None:
-    """Refuse a date that is malformed or too far from the server's clock."""
     try:
         date = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
     except ValueError:
@@ -188,7 +183,6 @@ def _check_date(text: str, now: float) -> None:
 def _check_token(
     headers: Mapping[str, str], signed_names: Sequence[str], account: SimulatedAccount, now: float
 ) -> None:
-    """Refuse a temporary key without its token, and a token that is another's, unsigned or expired."""
     token = headers.get("x-acs-security-token", "")
     if account.security_token is None:
         if token:

@@ -1,7 +1,4 @@
-"""The service as a pure function of requests and time: authentication, limit, faults, rules.
-
-It needs no HTTP and no real clock; `simulated_server.py` puts it on a socket. `page` and `look_up` skip all but rules.
-"""
+"""The service as a pure function of requests and time, without HTTP: authentication, limit, faults, rules."""
 
 import zlib
 from collections import Counter, deque
@@ -72,10 +69,7 @@ _SMALLEST_COMPRESSED_BYTES = 512
 
 
 class Service:
-    """ListRtcMPUTaskDetail for some accounts over one fleet; `now` is in seconds since 1970.
-
-    The same seed, clock and requests give the same answers. `variants` answer what is not documented.
-    """
+    """ListRtcMPUTaskDetail for some accounts: the same seed, Unix time `now` and requests give the same answers."""
 
     def __init__(
         self,
@@ -162,7 +156,6 @@ class Service:
         return [respelled(body, self.variants.spelling) for body in self.fleet.bodies(app_id)]
 
     def _answer(self, account: SimulatedAccount, parameters: Parameters, request_id: str) -> Response:
-        """Answer a request of a known account: limit, then faults, then the rules."""
         now = self.now()
         self._count(account.access_key_id, parameters, now)
         counted = self.variants.look_ups_counted or parameters.kind == "page"

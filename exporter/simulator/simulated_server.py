@@ -88,7 +88,6 @@ def _rows(service: Service, app_id: str) -> list[msgspec.Raw]:
 
 
 def _listed_fleet(service: Service) -> Any:
-    """Return each app's rows in list order, and its tasks that are wrong on purpose, by what is wrong."""
     apps = {}
     for app_id, tasks in service.fleet.apps.items():
         marked: dict[str, list[str]] = {}
@@ -100,10 +99,7 @@ def _listed_fleet(service: Service) -> Any:
 
 
 def _answering(handle: Callable[[web.Request, Any], Any], body: Any = None) -> _Handler:
-    """Return a handler that answers with JSON, and with 4xx and a reason where the request makes no sense.
-
-    `body` is the type of what is sent, in which numbers and booleans may be strings; None: nothing is.
-    """
+    """Return a handler of a JSON body of a type, None: nothing, that answers with JSON, or 4xx and a reason."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
         status = 200
@@ -185,7 +181,6 @@ async def _read(request: web.Request) -> Request:
 
 
 async def _deliver(request: web.Request, response: Response, longest_hang_seconds: float) -> web.StreamResponse:
-    """Bring the answer to the client, or fail as the response says."""
     await asyncio.sleep(response.delay_seconds)
     transport = request.transport
     if response.delivery == "hang":

@@ -164,7 +164,6 @@ def demo_service(*, now: Callable[[], float] = time.time, seed: int = 1, keys_re
 
 
 def _add_odd_tasks(fleet: Fleet, app: DemoApp, random: Random, started_at: float, keys_rest_seconds: float) -> None:
-    """Add one or more of each kind of misconfigured or odd task that the app is to have."""
     fleet.add_app(app.id)
     maker = TaskMaker(random)
     changes = {

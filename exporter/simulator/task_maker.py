@@ -1,7 +1,6 @@
 """Tasks as a service creates them: few configurations shared by most, identities of their own, and odd ones.
 
-A typical mixed task is about 2.7 kB of JSON, a single-stream one about 350 bytes. Push URLs have keys
-that expire, in the form of several vendors; their signatures are random digits.
+A typical mixed task is about 2.7 kB of JSON, a single-stream one about 350 bytes.
 """
 
 from collections.abc import Callable, Mapping
@@ -216,7 +215,6 @@ def _encoded(**patch: Any) -> Change:
 
 
 def _transcoded_with(name: str, value: Any) -> Change:
-    """Return a change that puts `value`, null included, into TranscodeParams."""
     return lambda body: {**body, "TranscodeParams": {**body["TranscodeParams"], name: value}}
 
 

@@ -1,4 +1,1 @@
-"""HTTP: pages for people, JSON for scripts, metrics for scrapers.
-
-`view.py` declares what the daemon has to show, `application.py` joins all routes, `http_server.py` listens.
-"""
+"""HTTP: pages for people, JSON for scripts, metrics for scrapers; `view.py` is what the daemon has to show."""

@@ -1,7 +1,7 @@
-"""Addresses of the server: the path before routes and links, hosts that it answers to, and who may change things.
+"""The path before routes and links, hosts that are answered, and who may change things.
 
-A site whose name resolves to this server (DNS rebinding) could read pages and send forms as if they were its own, since
-the browser then compares that name with itself. So the requested name has to be known.
+A site whose name resolves to this server (DNS rebinding) could read pages as if they were its own: the requested name
+has to be known.
 """
 
 import re
@@ -24,10 +24,7 @@ _AUTHORITY: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:@/\s]+))(?::[0-
 
 
 class UrlPrefix(NamedTuple):
-    """Paths without a slash at their end; empty: the root.
-
-    A proxy that strips its path needs `links` alone, one that passes it on needs both.
-    """
+    """Paths without a slash at their end; a proxy that strips its path needs `links` alone."""
 
     routes: str = ""
     links: str = ""
@@ -108,10 +105,7 @@ class KnownHosts:
 
 
 def checked_origin(hosts: KnownHosts, open_paths: Collection[str]) -> Middleware:
-    """Return a middleware that refuses unknown hosts, and requests of other sites that change something.
-
-    `open_paths` are templates of routes that answer any host, for scrapers and probes.
-    """
+    """Refuse unknown hosts, but for the templates `open_paths`, and requests of other sites that change something."""
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -128,9 +122,8 @@ def checked_origin(hosts: KnownHosts, open_paths: Collection[str]) -> Middleware
 
 
 def is_same_origin(headers: Mapping[str, str], authorities: Collection[str | None]) -> bool:
-    """Whether no other site can have sent a request through a user's browser.
+    """Whether no other site can have sent a request through a user's browser, by headers that pages can't change.
 
-    Browsers send `Sec-Fetch-Site` or `Origin`, which pages can't change; a client that sends neither is not a browser.
     `authorities` are host and port of the server, as the request and as the external URL have them.
     """
     site = headers.get("Sec-Fetch-Site")
@@ -157,7 +150,6 @@ def _unknown(host: str) -> str:
 
 
 def _host_of(authority: str) -> str | None:
-    """Return the host of `host:port`; None if it is malformed."""
     match = _AUTHORITY.fullmatch(authority)
     return None if match is None else _normalised(match[1] or match[2])
 

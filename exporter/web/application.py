@@ -1,7 +1,4 @@
-"""The web application: all routes, safe headers, every response accounted for, and what programs request.
-
-Those get metrics as ready bytes, for a bounded number of scrapes, health checks, and reload.
-"""
+"""The web application: all routes, safe headers, every response accounted for; metrics, health checks and reload."""
 
 import re
 from collections.abc import Awaitable, Callable, Iterable
@@ -217,10 +214,7 @@ def application(
     grafana_url: str | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> web.Application:
-    """Return the application that serves `view`; `hosts` None: it answers to localhost and IP addresses.
-
-    Raises UsageError: `telemetry_path` is invalid or used by something else, or `grafana_url` is no http or https URL.
-    """
+    """Return the application that serves `view`; `hosts` None: localhost and IP addresses. Raises UsageError."""
     _check_telemetry_path(telemetry_path)
     if grafana_url is not None and not safe_link(grafana_url):
         raise UsageError(f"--web.grafana-url={grafana_url}: expected an address such as https://grafana.example.com/")

@@ -1,7 +1,4 @@
-"""HTTP server: listens on `--web.listen-address`, bounds what clients may ask for, and shuts down gracefully.
-
-aiohttp closes idle connections, but a request that never ends, or a client that does not read, has no deadline there.
-"""
+"""HTTP server: listens, gives requests and clients the deadlines that aiohttp has not, and shuts down gracefully."""
 
 import asyncio
 import errno

@@ -146,10 +146,7 @@ async def listing_csv(listing: Listing) -> tuple[str, str | None]:
 async def _written(
     listing: Listing, write: Callable[[Any], str], largest_bytes: int
 ) -> tuple[Sequence[str], str | None]:
-    """Return the items as texts and the next cursor. It ends early where the items would exceed `largest_bytes`.
-
-    It has at least one item if there is any, so that following the cursors always ends.
-    """
+    """Return the items as texts and the next cursor: at least one, and no more than `largest_bytes` otherwise."""
     texts: list[str] = []
     size, since_pause, last = 0, 0, None
     for row in listing.rows:

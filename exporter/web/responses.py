@@ -23,10 +23,9 @@ _MEDIA: Final = {
 
 
 def negotiate(accept: str | None) -> Format:
-    """Return the format that an Accept header likes best.
+    """Return the format that an Accept header likes best; text where it accepts none, since no scrape is refused.
 
-    Between equals, OpenMetrics is preferred if it is named, and text where `*/*` stands for both. Text also
-    is the answer where none of the formats is accepted, since a scrape is never refused.
+    Between equals, OpenMetrics is preferred if it is named, and text where `*/*` stands for both.
     """
     entries = [_parameters(entry) for entry in (accept or "").lower().split(",") if entry.strip()]
     likings = {candidate: _liking(candidate, entries) for candidate in Format}
@@ -74,7 +73,6 @@ def _liking(candidate: Format, entries: list[tuple[str, dict[str, str]]]) -> tup
 
 
 def _parameters(entry: str) -> tuple[str, dict[str, str]]:
-    """Split `value;name=value;…`; quotes around a parameter's value are dropped."""
     value, *rest = entry.split(";")
     pairs = (parameter.partition("=") for parameter in rest)
     return value.strip(), {name.strip(): text.strip().strip('"') for name, _, text in pairs}

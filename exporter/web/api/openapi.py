@@ -121,7 +121,6 @@ def openapi_document(endpoints: Iterable[ApiEndpoint], server: str = "") -> dict
 
 @cache
 def _examples() -> Mapping[str, Any]:
-    """Return a response of each operation."""
     examples: Mapping[str, Any] = yaml.safe_load(files("exporter.web.api").joinpath("examples.yml").read_text("utf-8"))
     return examples
 

@@ -188,7 +188,6 @@ async def one_task(view: View, query: Query, _now: float) -> TaskWithFindingsDoc
 
 
 async def _first_unseen(tasks: TasksView, query: Query, violations: _Violations, count: int) -> Sequence[Entry]:
-    """Return at most `count` matching tasks of an app, in order, behind the page before."""
     after = query.place_before(3, is_sorted=query.sort != BY_NAME)
     violating = violations.get(query.rule, ()) if query.rule else None
 

@@ -82,10 +82,7 @@ async def all_findings(view: View, query: Query, _now: float) -> Listing:
 
 
 async def violations_listing(groups: Iterable[FindingsView], query: Query, statuses: Iterable[Status]) -> Listing:
-    """Return a page of `groups`, in the order of account, AppId, rule and TaskId, or of `sort`.
-
-    `statuses` are those of all apps. Raises BadQueryError if the cursor is of another order.
-    """
+    """Return a page of `groups`; `statuses` are those of all apps. Raises BadQueryError: a cursor of another order."""
     column = SORTS.get(query.sort.removeprefix("-"))
     after = query.place_before(4, is_sorted=column is not None)
     last_group = after[1:-1]

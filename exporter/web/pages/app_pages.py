@@ -208,8 +208,7 @@ TASK_COLUMNS: Final[Mapping[str, Callable[[Entry], Any]]] = {
 }
 """Sort keys. Absent values are last; `changed` starts with the latest."""
 
-EXPIRES: Final = "expires"
-"""The sort key of the earliest expiry of a task's push keys, which depends on settings."""
+EXPIRES: Final = "expires"  # the sort key of the earliest expiry of a task's push keys, which depends on settings
 
 
 TASKS_PARAMETERS: Final = known(

@@ -56,12 +56,10 @@ async def shown_violations(view: View, query: Query, now: float) -> tuple[str, M
 
 
 def _place(group: FindingsView) -> tuple[Any, ...]:
-    """Order by severity, rule and app."""
     return -group.rule.severity.rank, group.rule.name, group.account, group.app_id
 
 
 async def _count(group: FindingsView, query: Query) -> int:
-    """Return how many findings of a group match by their age."""
     if not query.by_time:
         return group.count
     await asyncio.sleep(0)
@@ -87,7 +85,6 @@ def _oldest_first(one: Finding) -> tuple[float, str]:
 
 
 def _summaries(counted: Iterable[tuple[FindingsView, int]], query: Query) -> Sequence[Mapping[str, Any]]:
-    """Return the rules that have findings, the severest and most frequent first."""
     by_rule: dict[str, list[tuple[FindingsView, int]]] = {}
     for group, count in counted:
         if count:
@@ -138,8 +135,7 @@ _NOT_STARTED: Final = {
 }
 
 PageHandler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Shown: TypeAlias = tuple[str, Mapping[str, Any]]
-"""The name of a template, and its values."""
+Shown: TypeAlias = tuple[str, Mapping[str, Any]]  # The name of a template, and its values
 
 
 async def _search(view: View, query: Query, _now: float) -> Shown:

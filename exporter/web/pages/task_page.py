@@ -120,7 +120,6 @@ def _frame(encoding: Encoding | None) -> tuple[float, float]:
 
 
 def _placed(number: int, pane: Pane, width: float, height: float) -> DrawnPane | None:
-    """Return the part of a pane inside of the frame, if any."""
     sides = (pane.x, pane.y, pane.width, pane.height)
     if not all(side is not None and isfinite(side) for side in sides):
         return None

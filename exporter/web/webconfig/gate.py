@@ -45,9 +45,9 @@ class TokenBucket:
 def gate_of(
     file: Path | None, clock: Clock, *, health_without_auth: bool, report: Callable[[bool], None] = lambda _: None
 ) -> "Gate | None":
-    """Return the gate of a web configuration; None without one.
+    """Return the gate of a web configuration, if there is one; `report` gets whether a load succeeded.
 
-    `report` is called after each attempt to load the file with whether it succeeded. Raises ConfigError.
+    Raises ConfigError.
     """
     if file is None:
         return None
@@ -111,10 +111,7 @@ class Gate:
 
 
 class FollowingContext(ssl.SSLContext):
-    """A context that makes each connection by the context in force at that moment.
-
-    A live context could be changed, but an authority can't be removed from it.
-    """
+    """Makes each connection by the context of that moment: an authority can't be removed from a live one."""
 
     _followed: FollowedWebConfig
 

@@ -236,10 +236,7 @@ _POSSIBLE: Final = tuple(name for name in CLIENT_AUTHENTICATION if name)
 def read_tls_server_config(
     config: TlsServerConfig, directory: Path, seen: SeenFiles, found: list[tuple[str, str]]
 ) -> ssl.SSLContext | None:
-    """Return the context that `tls_server_config` asks for; None without TLS, or where something is wrong.
-
-    `found` gets what is wrong: pairs of a key, empty for the whole, and a sentence.
-    """
+    """Return the context; None without TLS, or where `found` gets mistakes: a key or nothing, and a sentence."""
     if not config.enabled:
         return None
 

@@ -151,10 +151,7 @@ def is_bcrypt_hash(text: str) -> bool:
 
 
 class PasswordChecks:
-    """Checks passwords against hashes: one at a time, in a thread of its own, in turns of clients.
-
-    Right and wrong ones are remembered apart, as digests by a random `secret`: no password is kept.
-    """
+    """Checks passwords one at a time, in a thread; it remembers digests by a random `secret`, and no password."""
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
@@ -170,9 +167,9 @@ class PasswordChecks:
         client: str = "",
         still_there: Callable[[], bool] = lambda: True,
     ) -> bool:
-        """Whether a client, from `client_of`, is one of the users: hashes by name, at least one.
+        """Whether a client is one of the users: hashes by name, at least one. Raises QueueFullError.
 
-        An unknown name takes as long as a wrong password. Raises QueueFullError.
+        An unknown name takes as long as a wrong password.
         """
         known = users.get(credentials.name)
         checked = (known or _decoy(users)).encode()
@@ -236,7 +233,6 @@ def _matches(password: bytes, hashed: bytes) -> bool:
 
 
 def _parts(hashed: bytes) -> tuple[bytes, bytes] | None:
-    """Return cost, and salt with digest, of a bcrypt hash; text behind them is ignored."""
     match = _HASH.fullmatch(hashed)
     if match is None or len(hashed) < _SHORTEST_HASH:
         return None

@@ -201,13 +201,11 @@ _NO_CERTIFICATES: Final = ("", "NoClientCert")
 
 
 class FollowedWebConfig:
-    """The last good state of a web configuration and the files that it names.
+    """The last good state of a web configuration and the files that it names; raises ConfigError at the start.
 
-    A state that can't be used changes nothing and is logged once: certificates are often replaced one file after the
-    other. A state without users, or without checks of client certificates, replaces one with them only if it says so
-    explicitly: it may be the beginning of a file that is being written.
-
-    `report` is called after each attempt to load it with whether it succeeded. Raises ConfigError at the start.
+    A state that can't be used changes nothing and is logged once. One without users, or without checks of client
+    certificates, replaces one with them only if it says so: it may be the beginning of a file that is being written.
+    `report` is called after each attempt to load it with whether it succeeded.
     """
 
     def __init__(self, path: Path, report: Callable[[bool], None] = lambda _: None) -> None:

@@ -102,7 +102,7 @@ class CredentialsSource:
         self._error: ApiError | None = None
         self._fetched_at: float | None = None
         self._renewal: asyncio.Task[None] | None = None
-        self._thread: asyncio.Future[Credentials | ApiError] | None = None
+        self._answered = asyncio.Event()  # whether the last fetch has brought a key or an error
         self._worker = Worker("fetch credentials")
         self._seen = self._signatures()
         self._follows_files = False
@@ -113,22 +113,20 @@ class CredentialsSource:
         Raises ApiError (auth_error) if there is none; the sentence says which sources were tried.
         """
         if self._renewal is None:
+            has_changed = self._signatures() != self._seen
             is_due = self._good() is None or self._clock.now() >= self._renew_at
-            if self._thread is None and self._signatures() != self._seen:
-                self._follows_files = True
-                self._renewal = asyncio.create_task(self._renew())
-            elif is_due and not self._pausing():
+            if has_changed or (is_due and not self._pausing()):
+                self._follows_files = has_changed
+                self._answered.clear()
                 self._renewal = asyncio.create_task(self._renew())
         if self._follows_files and self._renewal is not None:
             await asyncio.wait([self._renewal], timeout=FILE_DEADLINE_SECONDS)
             self._follows_files = False
-        if (held := self._good()) is not None:
-            return held
-        if self._renewal is not None:
-            await asyncio.shield(self._renewal)
-        if (held := self._good()) is not None:
-            return held
-        raise self._failure()
+        if self._good() is None:
+            await self._answered.wait()
+        if (held := self._good()) is None:
+            raise self._failure()
+        return held
 
     def refused(self, credentials: Credentials) -> bool:
         """Drop a key that the service refused, choose its source again, and return whether the next `get` may differ.
@@ -153,10 +151,9 @@ class CredentialsSource:
 
     async def close(self) -> None:
         """Stop a running renewal; a thread that still waits for an answer ends by its own deadlines."""
-        under_way = [future for future in (self._renewal, self._thread) if future is not None]
-        for future in under_way:
-            future.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
+        if self._renewal is not None:
+            self._renewal.cancel()
+            await asyncio.gather(self._renewal, return_exceptions=True)
 
     def _signatures(self) -> list[object]:
         return [file_signature(path) for path in self._source.files]
@@ -178,7 +175,8 @@ class CredentialsSource:
 
     async def _renew(self) -> None:
         try:
-            outcome = await self._fetched()
+            self._seen = self._signatures()
+            outcome = _outcome_of(self._source.fetch) if self._source.is_constant else await self._fetched()
             self._fetched_at = self._clock.monotonic()
             if isinstance(outcome, ApiError):
                 self._failed(outcome)
@@ -188,28 +186,20 @@ class CredentialsSource:
             self._failed(_unexpected(error))
         finally:
             self._renewal = None
+            self._answered.set()
 
     async def _fetched(self) -> Credentials | ApiError:
-        """Wait for the fetching thread, a new one only where none is left over from before; a constant needs none."""
-        if self._source.is_constant:
-            return _outcome_of(self._source.fetch)
-        if self._thread is None:
-            self._seen = self._signatures()
-            self._thread = asyncio.ensure_future(self._worker.run(_outcome_of, self._source.fetch))
+        """Wait for the fetching thread; beyond the deadline alone, while requests fail."""
+        thread = asyncio.ensure_future(self._worker.run(_outcome_of, self._source.fetch))
         try:
-            async with asyncio.timeout(FETCH_DEADLINE_SECONDS):
-                outcome = await asyncio.shield(self._thread)
-        except TimeoutError:
-            if self._thread.done():  # in time, though the event loop was held so long that the deadline came too
-                return self._thread.result()
-            return ApiError(
-                State.AUTH_ERROR,
-                f"no credentials within {FETCH_DEADLINE_SECONDS:.0f} s: check that their source can be reached",
-            )
+            await asyncio.wait([thread], timeout=FETCH_DEADLINE_SECONDS)
+            if not thread.done():
+                reason = f"no credentials within {FETCH_DEADLINE_SECONDS:.0f} s: check that their source can be reached"
+                self._failed(ApiError(State.AUTH_ERROR, reason))
+                self._answered.set()
+            return await thread
         finally:
-            if self._thread.done():
-                self._thread = None
-        return outcome
+            thread.cancel()
 
     def _accept(self, fetched: Credentials) -> None:
         now = self._clock.now()

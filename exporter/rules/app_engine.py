@@ -179,13 +179,13 @@ class AppPolicy:
         is_due = at - self._looked_at_time >= TIME_INTERVAL_SECONDS
         if is_due and self.available and self._evaluator.depends_on_time and not self.backlog.has_reviews:
             self._looked_at_time = at
-            self.backlog.review(self._due(now), Scope.TIME)
+            due = passed(self._evaluator.limits, self._inventory, after=self._due_until, until=now)
+            self.backlog.review(due, Scope.TIME)
             self._due_until = now
         self._look_at_exemptions()  # later: while there are reviews none by time is begun
         if now < self._seen_now:  # a step of the clock
             self._keys_until = -inf
             self.backlog.review(self._evaluated, Scope.RELATIONS)
-            self._due_until = now
         self._seen_now = now
         if now >= self._keys_until:
             self._keys_until = now + TIME_INTERVAL_SECONDS
@@ -289,12 +289,6 @@ class AppPolicy:
         if ended != before:
             self.backlog.review(self._evaluated, Scope.EXEMPTIONS)
 
-    def _due(self, now: float) -> list[str]:
-        limits = self._evaluator.limits
-        if limits is None:
-            return list(self._evaluated)
-        return passed(limits, self._inventory, after=self._due_until, until=now)
-
     def _lay_out(self, places: Sequence[int | None], *, rules_before: int) -> None:
         """Move the outcomes of all tasks from the places where they were; None: nothing is known."""
         if list(places) == list(range(rules_before)):
@@ -314,6 +308,7 @@ class AppPolicy:
             before_task = self._noted_task(task_id) if known is None else known.entry.task
             self._common.shared_outputs.replace(self.key, task_id, before_task, subject.whole_task)
         after = self._evaluator.outcomes(subject, before, scope)
+        self._due_until = min(self._due_until, subject.seconds)  # the clock may have stepped back
         key_change = subject.next_key_change if self._evaluator.depends_on_push_keys else inf
         self._key_changes.set(task_id, key_change if key_change < self._keys_until else None)
         if known is None or known.entry is not entry or known.key_change != key_change or after != before:

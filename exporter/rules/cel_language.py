@@ -177,14 +177,14 @@ _CLOCKS: Final = Clocks()
 
 
 class Expression:
-    """A compiled expression; `limits`: when its value can change as time passes, None: at any time."""
+    """A compiled expression; `limits`: when its value can change as time passes."""
 
     def __init__(
         self,
         text: str,
         program: cel.Expression,
         costs: Costs | None = None,
-        limits: frozenset[TimeLimit] | None = None,
+        limits: frozenset[TimeLimit] = frozenset(),
         clocks: Clocks = _CLOCKS,
     ) -> None:
         self.text = text
@@ -276,7 +276,7 @@ def _compile(text: str, expected: cel.Type, clocks: Clocks) -> Expression:
 
 
 @functools.lru_cache(maxsize=512)
-def _analysed(text: str) -> tuple[cel.Type, cel.Expression, Costs, frozenset[TimeLimit] | None]:
+def _analysed(text: str) -> tuple[cel.Type, cel.Expression, Costs, frozenset[TimeLimit]]:
     """Return an expression's type, program, costs and limits of time; a reload mostly meets known texts."""
     checked = _compiled(_checking(), text)
     program = _compiled(_running(), text)
@@ -290,11 +290,11 @@ def _analysed(text: str) -> tuple[cel.Type, cel.Expression, Costs, frozenset[Tim
 
 
 def _constant(text: str) -> object:
-    """Return the value of an expression without variables; raises ValueError if it has none."""
+    """Return the value of an expression without variables; None: it has none."""
     try:
         return _running().compile(text).eval(_running().Activation({})).plain_value()
-    except RuntimeError as error:
-        raise ValueError(str(error)) from error
+    except RuntimeError:
+        return None
 
 
 @functools.cache

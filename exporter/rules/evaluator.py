@@ -75,9 +75,8 @@ class Evaluator:
         self._exemption_ends = sorted(one.ends_at for one in exemptions if one.until is not None)
         self.depends_on_time = any(kind.scope is Scope.TIME for kind in kinds)
         self.depends_on_push_keys = any(kind.has_keys for kind in kinds)
-        limits = [rule.limits for rule in self.rules]
-        self.limits = None if None in limits else frozenset[TimeLimit]().union(*filter(None, limits))
-        """When outcomes can change as time passes; None: at any time."""
+        self.limits = frozenset[TimeLimit]().union(*(rule.limits for rule in self.rules))
+        """When outcomes can change as time passes."""
 
     def ended_exemptions(self, now: float) -> int:
         """Return how many exemptions have ended at a time, in seconds since 1970."""

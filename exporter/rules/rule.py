@@ -177,10 +177,9 @@ class CompiledRule(Struct, frozen=True):
         return self.expect.cost + (0 if self.when is None else self.when.cost)
 
     @property
-    def limits(self) -> frozenset[TimeLimit] | None:
-        """When its outcome can change as time passes; None: at any time."""
-        limits = [each.limits for each in (self.when, self.expect) if each is not None]
-        return None if None in limits else frozenset().union(*filter(None, limits))
+    def limits(self) -> frozenset[TimeLimit]:
+        """When its outcome can change as time passes."""
+        return self.expect.limits if self.when is None else self.when.limits | self.expect.limits
 
     def applies_to_app(self, app_id: str) -> bool:
         """Whether the rule is for this app."""

@@ -128,33 +128,36 @@ TIME: Final = frozenset({"now", "age"})
 MARGIN_SECONDS: Final = 5.0
 """So much earlier and later is near enough to a limit: a step of the clock that nobody saw makes no difference."""
 
-Evaluate: TypeAlias = Callable[[str], object]
-"""Returns the value of an expression without variables; raises ValueError if it has none."""
+Evaluate: TypeAlias = Callable[[str], object]  # returns the value of an expression without variables; None: it has none
 
 _COMPARISONS: Final = frozenset({"_<_", "_<=_", "_>_", "_>=_", "_==_", "_!=_"})
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 
 class TimeLimit(NamedTuple):
-    """An amount of time that an expression compares with how much has passed."""
+    """An amount of time that an expression compares with how much has passed since a moment."""
 
-    since: Literal["first_seen", "last_changed", "epoch"]
+    since: Literal["first_seen", "last_changed", "epoch", "any"]
     seconds: float
 
 
-class _UnknownError(Exception):
-    """The outcome can change at any time."""
+AT_ANY_TIME: Final = TimeLimit("any", 0.0)  # the value can change at any time
 
 
-def time_limits(tree: Node, evaluate: Evaluate) -> frozenset[TimeLimit] | None:
-    """Return all limits of an expression; None: its value can change at other times, too.
+def time_limits(node: Node, evaluate: Evaluate) -> frozenset[TimeLimit]:
+    """Return when the value of an expression can change as time passes.
 
     Known are comparisons of `age`, `now`, `now - first_seen` and `now - last_changed` with a constant.
     """
-    try:
-        return frozenset(_limits(tree, evaluate))
-    except _UnknownError:
-        return None
+    match node:
+        case Ident(name=name) if name in TIME:
+            return frozenset({AT_ANY_TIME})
+        case Call(function=function, arguments=(one, other)) if function in _COMPARISONS:
+            for elapsed, constant in ((one, other), (other, one)):
+                if (since := _since(elapsed)) is not None:
+                    seconds = _seconds(constant, evaluate)
+                    return frozenset({AT_ANY_TIME if seconds is None else TimeLimit(since, seconds)})
+    return frozenset[TimeLimit]().union(*(time_limits(part, evaluate) for part in _parts(node)))
 
 
 def passed(limits: Iterable[TimeLimit], entries: Iterable[Entry], *, after: float, until: float) -> list[str]:
@@ -168,23 +171,9 @@ def passed(limits: Iterable[TimeLimit], entries: Iterable[Entry], *, after: floa
         elif since == "last_changed":
             reached = [entry.task_id for entry in entries if first <= entry.last_changed <= last]
         else:
-            reached = [entry.task_id for entry in entries] if first <= 0 <= last else []
+            reached = [entry.task_id for entry in entries] if since == "any" or first <= 0 <= last else []
         found.update(dict.fromkeys(reached))
     return list(found)
-
-
-def _limits(node: Node, evaluate: Evaluate) -> Iterator[TimeLimit]:
-    if isinstance(node, Ident) and node.name in TIME:
-        raise _UnknownError
-    if isinstance(node, Call) and node.function in _COMPARISONS:
-        one, other = node.arguments
-        for elapsed, constant in ((one, other), (other, one)):
-            since = _since(elapsed)
-            if since is not None:
-                yield TimeLimit(since, _seconds(constant, evaluate))
-                return
-    for part in _parts(node):
-        yield from _limits(part, evaluate)
 
 
 def _since(node: Node) -> Literal["first_seen", "last_changed", "epoch"] | None:
@@ -199,18 +188,14 @@ def _since(node: Node) -> Literal["first_seen", "last_changed", "epoch"] | None:
     return None
 
 
-def _seconds(node: Node, evaluate: Evaluate) -> float:
+def _seconds(node: Node, evaluate: Evaluate) -> float | None:
     match node:
         case Call(function="duration" | "timestamp" as function, arguments=(Constant(text=str() as text),)):
-            try:
-                value = evaluate(f"{function}({text!r})")
-            except ValueError:
-                raise _UnknownError from None
+            value = evaluate(f"{function}({text!r})")
             if isinstance(value, datetime):
                 value -= _EPOCH
-            if isinstance(value, timedelta):
-                return value.total_seconds()
-    raise _UnknownError
+            return value.total_seconds() if isinstance(value, timedelta) else None
+    return None
 
 
 def _parts(node: Node) -> tuple[Node, ...]:

@@ -242,6 +242,9 @@ _steps = st.one_of(
 @example(  # an exemption ends as time makes the task violate the rule
     [("set_wall_clock", ENDS_AT - 1.0), ("put", LIVE, "a", [], "mixed", None), ("apply", ["exempt-young"], False)]
 )
+@example(  # a task comes after a step back of the clock that nothing else shows
+    [("set_wall_clock", NOON - 1000), ("read_again", LIVE), ("apply", ["young"], False), ("set_wall_clock", ENDS_AT)]
+)
 def test_by_change_equals_from_nothing(steps: list[tuple[Any, ...]]) -> None:
     """After any tasks, reloads, outages and clocks, findings are those of evaluating everything once.
 

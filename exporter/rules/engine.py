@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
 from math import inf
@@ -15,10 +15,9 @@ from exporter.rules.app_engine import AppPolicy, Common
 from exporter.rules.cel_language import STOPPED
 from exporter.rules.evaluator import RELATIONS, SharedEvaluations
 from exporter.rules.findings import FindingEvents, SavedFindings
-from exporter.rules.rule import AppKey, CompiledRule
+from exporter.rules.rule import SEVERITIES, AppKey, CompiledRule, Severity
 from exporter.rules.rule_set import RuleSet
 from exporter.rules.shared_outputs import SharedOutputs
-from exporter.rules.violation_examples import ExampleAllowance
 
 SLICE_SECONDS: Final = 0.01  # how long tasks are evaluated before the event loop runs: too short to notice
 PAUSE_SECONDS: Final = 0.005
@@ -31,6 +30,56 @@ START_SECONDS: Final = 60.0
 
 AT_ONCE: Final = 200
 """So few tasks of an app are evaluated immediately, unless that takes longer than a slice: most rounds change fewer."""
+
+
+class ExampleAllowance:
+    """Shares out examples over the rules of all apps: critical ones first, and alike within one severity.
+
+    For each severity it is the largest number of examples for each rule and app with which all violations that are
+    shown stay within what the severities above leave: at most `per_rule` for each rule and app, `most` over all.
+    """
+
+    def __init__(self, per_rule: int, most: int) -> None:
+        self._per_rule = per_rule
+        self._most = most
+        self._violations: dict[AppKey, Mapping[Severity, Sequence[int]]] = {}
+        self._at_least = {severity: [0] * per_rule for severity in SEVERITIES}
+        """At `[n]`: how many rules and apps have more than n violations."""
+        self._allowed = dict.fromkeys(SEVERITIES, per_rule)
+
+    def of(self, severity: Severity) -> int:
+        """Return how many examples each rule of a severity may show of each app."""
+        return self._allowed[severity]
+
+    def update(self, app: AppKey, violations: Mapping[Severity, Sequence[int]]) -> bool:
+        """Take note of how many violations each rule of an app has; return whether any allowance differs now."""
+        before = self._violations.get(app, {})
+        if before == violations:
+            return False
+        self._count(before, -1)
+        self._count(violations, 1)
+        self._violations[app] = violations
+        return self._share_out()
+
+    def _count(self, violations: Mapping[Severity, Sequence[int]], change: int) -> None:
+        for severity, numbers in violations.items():
+            at_least = self._at_least[severity]
+            for number in numbers:
+                for place in range(min(number, self._per_rule)):
+                    at_least[place] += change
+
+    def _share_out(self) -> bool:
+        before, self._allowed = self._allowed, {}
+        left = self._most
+        for severity in reversed(SEVERITIES):
+            allowed = 0
+            for rules in self._at_least[severity]:
+                if rules > left:
+                    break
+                allowed += 1
+                left -= rules
+            self._allowed[severity] = allowed
+        return self._allowed != before
 
 
 class PolicyEngine:

@@ -1,13 +1,16 @@
 """The findings of one app by all its rules: counted as outcomes change, and reported as they open and resolve."""
 
 import logging
+from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache, partial
+from heapq import nsmallest
 from typing import Any, Final, TypeAlias
 
 import structlog
+import xxhash
 from msgspec import Struct
 
 from exporter.core.clock import Clock
@@ -25,7 +28,6 @@ from exporter.rules.rule import (
     Severity,
     TaskCountRule,
 )
-from exporter.rules.violation_examples import StableExamples
 
 AnyRule: TypeAlias = CompiledRule | TaskCountRule
 
@@ -152,6 +154,50 @@ class PolicyReport(Struct, frozen=True):
     revision: int  # another one for each report of the process: equal means that nothing differs
     rules: tuple[RuleReport, ...]
     """In the order of the rules; those that were not evaluated for all tasks yet are left out."""
+
+
+LEAST_ROOM: Final = 128
+"""More than `examples_per_rule` can be: else a question about many tasks would look at all of them."""
+
+
+class StableExamples:
+    """Chooses the tasks whose TaskIds have the lowest hashes: the same ones whatever happened before.
+
+    `added` and `removed` are to be called after each change of the TaskIds to choose from.
+    """
+
+    def __init__(self, tasks: Collection[str]) -> None:
+        self._tasks = tasks
+        self._room = LEAST_ROOM
+        self._lowest: list[tuple[int, str]] = []  # the lowest of all, in order, though not all that are low
+
+    def added(self, task_id: str) -> None:
+        """Take note of a task that was not there before."""
+        ranked = _ranked(task_id)
+        knows_all = len(self._lowest) == len(self._tasks) - 1
+        if knows_all or (self._lowest and ranked < self._lowest[-1]):
+            insort(self._lowest, ranked)
+            if len(self._lowest) > 2 * self._room:
+                del self._lowest[self._room :]
+
+    def removed(self, task_id: str) -> None:
+        """Take note of a task that was there before."""
+        ranked = _ranked(task_id)
+        place = bisect_left(self._lowest, ranked)
+        if place < len(self._lowest) and self._lowest[place] == ranked:
+            del self._lowest[place]
+
+    def first(self, most: int) -> tuple[str, ...]:
+        """Return this many examples, or all tasks where there are fewer."""
+        if len(self._lowest) < min(most, len(self._tasks)):
+            self._room = max(LEAST_ROOM, 2 * most)
+            self._lowest = nsmallest(self._room, map(_ranked, self._tasks))
+        return tuple(task_id for _, task_id in self._lowest[:most])
+
+
+def _ranked(task_id: str) -> tuple[int, str]:
+    """Return a TaskId behind 64 bits that are the same in every process."""
+    return xxhash.xxh3_64_intdigest(task_id.encode("utf-8", "replace")), task_id
 
 
 THE_APP: Final = ""  # the TaskId of a violation of the app as a whole: no task has an empty one

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from exporter.config.policy_model import Policy
 from exporter.config.section import kinds_of
+from exporter.rules.engine import ExampleAllowance
+from exporter.rules.findings import LEAST_ROOM, StableExamples
 from exporter.rules.rule import SEVERITIES, Severity
-from exporter.rules.violation_examples import LEAST_ROOM, ExampleAllowance, StableExamples
 
 
 def _chosen(tasks: set[str], most: int) -> tuple[str, ...]:

@@ -156,7 +156,7 @@ def demo(simulator_address: str, level: Any, **options: Any) -> int:
 
     It needs no account and no network.
     """
-    from exporter.commands import demo as command
+    from exporter.commands import simulator_commands as command
     from exporter.service.daemon import Options
 
     return command.demo(Options(**options), *host_and_port(simulator_address), log_level=level)
@@ -197,7 +197,7 @@ class Simulate(Command):
 @click.pass_context
 def simulate(ctx: click.Context, /, listen_address: str, *, is_demo: bool, **options: Any) -> int:
     """Run the simulated service alone."""
-    from exporter.commands import simulate as command
+    from exporter.commands import simulator_commands as command
     from exporter.simulator.simulation import SimulatorOptions
 
     for parameter in ctx.command.params if is_demo else ():

@@ -77,6 +77,7 @@ def test_examples_of_the_simulator_name_faults_that_there_are(capsys: pytest.Cap
 @pytest.mark.parametrize(
     ("words", "line"),
     [
+        (["simulate", f"--listen-address={'x' * 64}:0"], "can't listen on x+:0: this is no host name; .*"),
         (["--bogus"], "rtcmpu-exporter serve: No such option '--bogus'.*; see .*"),
         (["serve", "--bogus"], "rtcmpu-exporter serve: No such option '--bogus'.*; see .*"),
         (["serve", "--web.listen=:1"], "rtcmpu-exporter serve: No such option .*--web.listen-address.*; see .*"),

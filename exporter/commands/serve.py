@@ -6,7 +6,6 @@ import sys
 
 from exporter import __version__
 from exporter.commands import ExitCode
-from exporter.config.mistakes import ConfigError, UsageError
 from exporter.core import log
 from exporter.core.clock import SystemClock
 from exporter.metrics.self_metrics import SelfMetrics
@@ -24,7 +23,7 @@ def serve(
     log_format: log.Format,
     use_systemd_socket: bool = False,
 ) -> int:
-    """Collect and serve until a signal; returns the exit code."""
+    """Collect and serve until a signal; returns the exit code. Raises ConfigError or UsageError."""
     metrics = SelfMetrics(version=__version__)
     log.configure(log_level, log_format, sys.stderr, metrics.message_logged)
     try:
@@ -39,7 +38,9 @@ def serve(
             sockets=inherited_sockets(os.environ) if use_systemd_socket else (),
         )
         run(daemon.run())
-    except (ConfigError, ListenError, UsageError) as error:
+    except ListenError as error:
+        if not error.is_absent:
+            raise
         sys.stderr.write(f"{error}\n")
-        return ExitCode.UNAVAILABLE if isinstance(error, ListenError) and error.is_absent else ExitCode.USAGE
+        return ExitCode.UNAVAILABLE
     return ExitCode.FINE

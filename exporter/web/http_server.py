@@ -7,12 +7,14 @@ import os
 import socket
 import ssl
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, Self, cast
 
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 from msgspec import Struct
+
+from exporter.config.mistakes import UsageError
 
 if TYPE_CHECKING:
     from exporter.web.webconfig.gate import Gate
@@ -192,12 +194,22 @@ class _Connection(asyncio.Protocol):
         self._deadline = loop.call_later(_READING_SECONDS, self.cut_off)
 
 
-class ListenError(Exception):
+class ListenError(UsageError):
     """An address can't be listened on; `str()` is one line that says which, why and what to do."""
 
     def __init__(self, line: str, *, is_absent: bool = False) -> None:
         super().__init__(line)
         self.is_absent = is_absent  # whether no interface has the address, or no name server knows it: one may, later
+
+    @classmethod
+    def of(cls, host: str, port: int, error: OSError | UnicodeError, flag: str = "--web.listen-address") -> Self:
+        """Return the error for an address that a flag sets."""
+        is_absent = isinstance(error, socket.gaierror) or (
+            isinstance(error, OSError) and error.errno == errno.EADDRNOTAVAIL
+        )
+        remedy = "start again when this machine has the address" if is_absent else "stop what uses it"
+        line = f"can't listen on {shown(host, port)}: {_reason(error)}; {remedy} or choose another {flag}"
+        return cls(line, is_absent=is_absent)
 
 
 class ListenAddress(NamedTuple):
@@ -229,15 +241,7 @@ async def bind(address: ListenAddress) -> socket.socket:
         family, _, _, _, resolved = min(found, key=lambda one: one[0] != socket.AF_INET)
         return socket.create_server(resolved[:2], family=family)
     except (OSError, UnicodeError) as error:
-        is_absent = isinstance(error, socket.gaierror) or (
-            isinstance(error, OSError) and error.errno == errno.EADDRNOTAVAIL
-        )
-        remedy = "start again when this machine has the address" if is_absent else "stop what uses it"
-        raise ListenError(
-            f"can't listen on {shown(address.host, address.port)}: {_reason(error)}; "
-            f"{remedy} or choose another --web.listen-address",
-            is_absent=is_absent,
-        ) from error
+        raise ListenError.of(*address, error) from error
 
 
 def shown(host: str, port: int) -> str:

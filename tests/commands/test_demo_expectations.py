@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 import pytest
 
-from exporter.commands.demo import EXPECTATIONS
-from exporter.commands.simulate import cannot_listen
+from exporter.commands.simulator_commands import EXPECTATIONS
 from exporter.rules.rule import Outcome, compile_rule
 from exporter.rules.rule_set import expectation_rules, expected_of
 from exporter.simulator import simulation as demo
 from exporter.simulator.service import Service
+from exporter.web.http_server import ListenError
 from tests.simulator.support import ManualClock
 from tests.support.evaluated_rows import evaluate_rows
 
@@ -75,12 +75,18 @@ def test_what_changes_can_become_a_violation() -> None:
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (OSError(errno.EADDRINUSE, "error while attempting to bind on address"), os.strerror(errno.EADDRINUSE)),
-        (OSError(errno.EACCES, "error while attempting to bind on address"), os.strerror(errno.EACCES)),
-        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "Name or service not known"),
+        (
+            OSError(errno.EADDRINUSE, "error while attempting to bind on address"),
+            f"{os.strerror(errno.EADDRINUSE)}; stop what uses it",
+        ),
+        (
+            OSError(errno.EACCES, "error while attempting to bind on address"),
+            f"{os.strerror(errno.EACCES)}; stop what uses it",
+        ),
+        (socket.gaierror(socket.EAI_NONAME, "not known"), "not known; start again when this machine has the address"),
     ],
 )
 def test_the_reason_is_the_systems_and_the_flag_is_named(error: OSError, reason: str) -> None:
     """One line says which address, why not, and which flag chooses another."""
-    line = cannot_listen("localhost", 10679, error, "--listen-address")
-    assert line == f"can't listen on localhost:10679: {reason}; stop what uses it or choose another --listen-address"
+    line = str(ListenError.of("localhost", 10679, error, "--listen-address"))
+    assert line == f"can't listen on localhost:10679: {reason} or choose another --listen-address"

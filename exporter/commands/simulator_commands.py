@@ -1,4 +1,4 @@
-"""`demo`: a lively service and the exporter on it, in one process."""
+"""`demo`: a lively service and the exporter on it, in one process; `simulate`: the simulated service alone."""
 
 import asyncio
 import random
@@ -10,7 +10,7 @@ from typing import Final
 
 from exporter import __version__
 from exporter.commands import ExitCode
-from exporter.commands.simulate import started
+from exporter.config.mistakes import UsageError
 from exporter.config.model import AccessKey, Account, App, Collection, Config, Quota
 from exporter.config.policy_model import Expect, Policy, PushAuth, Range
 from exporter.core import log
@@ -20,7 +20,9 @@ from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.rule_loader import ConfigurationSource
 from exporter.service.daemon import Daemon, Options
 from exporter.service.process import run
-from exporter.simulator.simulation import ACCOUNTS, demo_service
+from exporter.simulator import simulated_server as server
+from exporter.simulator.service import Service
+from exporter.simulator.simulation import ACCOUNTS, SimulatorOptions, build_service, demo_service
 from exporter.simulator.task_maker import ALIBABA_HOST, ALIBABA_VALIDITY_SECONDS
 from exporter.web.addresses import url_prefix
 from exporter.web.http_server import ListenError
@@ -53,20 +55,16 @@ EXPECTATIONS: Final[Mapping[str, Expect]] = MappingProxyType(
 
 
 def demo(options: Options, simulator_host: str, simulator_port: int, *, log_level: log.Level) -> int:
-    """Run both until a signal; returns the exit code."""
+    """Run both until a signal; returns the exit code. Raises UsageError."""
     metrics = SelfMetrics(version=__version__)
     log.configure(log_level, "logfmt", sys.stderr, metrics.message_logged)
-    try:
-        run(_run(options, simulator_host, simulator_port, metrics))
-    except ListenError as error:
-        sys.stderr.write(f"{error}\n")
-        return ExitCode.USAGE
+    run(_run(options, simulator_host, simulator_port, metrics))
     return ExitCode.FINE
 
 
 async def _run(options: Options, simulator_host: str, simulator_port: int, metrics: SelfMetrics) -> None:
     ends_with_terminal = signal.getsignal(signal.SIGHUP) is signal.SIG_DFL  # nohup ignores its end
-    simulator = await started(demo_service(), simulator_host, simulator_port, "--simulator.listen-address")
+    simulator = await _started(demo_service(), simulator_host, simulator_port, "--simulator.listen-address")
     try:
         config = _config(simulator.url)
         source = ConfigurationSource.of_config(config)
@@ -121,3 +119,36 @@ def _introduce(scheme: str, address: str, prefix: str, simulator: str) -> None:
         "Ctrl-C ends both\n"
     )
     sys.stdout.flush()
+
+
+def simulate(options: SimulatorOptions | None, host: str, port: int) -> int:
+    """Serve a fleet, without options the demonstration's, until a signal; returns the exit code. Raises UsageError."""
+    try:
+        service = demo_service() if options is None else build_service(options)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    run(serve_alone(service, host, port))
+    return ExitCode.FINE
+
+
+async def serve_alone(service: Service, host: str, port: int) -> None:
+    """Print where a service is and what reads it, and serve it until a signal. Raises ListenError."""
+    running = await _started(service, host, port, "--web.listen-address")
+    sys.stdout.write(f"simulator  {running.url}\n")
+    for account in service.accounts.values():
+        sys.stdout.write(
+            f"apps       {' '.join(account.apps)}\nkey        {account.access_key_id} {account.access_key_secret}\n"
+        )
+    sys.stdout.flush()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await stop.wait()
+    await running.close()
+
+
+async def _started(service: Service, host: str, port: int, flag: str) -> server.RunningServer:
+    try:
+        return await server.start(service, host, port)
+    except (OSError, UnicodeError) as error:
+        raise ListenError.of(host, port, error, flag) from error

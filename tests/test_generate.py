@@ -24,7 +24,7 @@ def test_what_is_committed_is_what_the_declarations_say() -> None:
 def test_every_family_is_in_the_reference() -> None:
     """Nothing is published that the reference of metrics does not name."""
     text = generated()["docs/metrics.md"]
-    assert [one.name for one in declarations() if not re.search(rf"^\| `{one.name}[`{{]", text, re.MULTILINE)] == []
+    assert [one.name for one in declarations() if not re.search(rf"^- `{one.name}[`{{]", text, re.MULTILINE)] == []
 
 
 def test_written_files_pass_the_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,7 +81,7 @@ def test_every_table_stands_in_a_document() -> None:
 
 def test_every_key_is_in_the_reference() -> None:
     """Nothing can be configured that the reference of the configuration does not name."""
-    rows = re.findall(r"^\| `([^|]*)`", generated()["docs/configuration.md"], re.MULTILINE)
+    rows = re.findall(r"^ *- (`.*?):", generated()["docs/configuration.md"], re.MULTILINE)
     written = {key for row in rows for key in row.split("`")}
     missing = {
         key

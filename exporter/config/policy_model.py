@@ -155,7 +155,7 @@ class Expect(Section):
 
     region: Some[Region] | None = about("Regions; critical.", None)
     mix_mode: Some[MixMode] | None = about("Modes.", None)
-    push_hosts: Some[HostPattern] | None = about("Push hosts, with * and ? as wildcards; critical.", None)
+    push_hosts: Some[HostPattern] | None = about("Push hosts, or patterns with `*` and `?`; critical.", None)
     push_schemes: Some[PushScheme] | None = about("Schemes of the push URLs.", None)
     ali_cdn: Some[Switch] | None = about("Whether tasks push to the vendor's own CDN.", None)
     push_auth: Annotated[str, Choices(("signed",))] | None = about(

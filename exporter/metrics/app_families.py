@@ -118,13 +118,12 @@ APP_FAMILIES: Final[tuple[AppFamily, ...]] = (
         "1 for the current state of the app's collection, 0 for all others.",
         lambda status: [((state,), state is status.state) for state in State],
         labels=(STATE,),
-        note="Exactly one is 1: the worse state of the last update and the last sweep.",
+        note="It is the worse one of the last update and the last sweep.",
     ),
     _number(
         "rtcmpu_collection_data_available",
         "1 while the app's task metrics are published, 0 while they are withdrawn.",
         lambda status: status.data_available,
-        note="While it is 0, task families have no series for the app.",
     ),
     _number(
         "rtcmpu_collection_last_update_timestamp_seconds",
@@ -170,7 +169,6 @@ APP_FAMILIES: Final[tuple[AppFamily, ...]] = (
         ],
         kind="counter",
         labels=(KIND, OUTCOME),
-        note="Includes failures between two scrapes.",
     ),
     _number(
         "rtcmpu_collection_duration_seconds",
@@ -245,7 +243,6 @@ CHANGE_FAMILIES: Final[tuple[AppFamily, ...]] = (
         lambda report: _counted(report, report.changes.by_kind, KINDS),
         kind="counter",
         labels=(Label("change", KINDS, "Kind of the change."),),
-        note="Two changes of a task between two updates count once.",
     ),
     app_family(
         "rtcmpu_task_field_changes_total",
@@ -293,7 +290,6 @@ POLICY_FAMILIES: Final[tuple[AppFamily, ...]] = (
         "Unix time at which the rule's oldest open violation was first seen.",
         lambda rule: rule.oldest_violation,
         labels=(RULE, SEVERITY),
-        note="The task may have been wrong before.",
     ),
     _rule_number(
         "rtcmpu_policy_violations_opened_total",

@@ -43,7 +43,6 @@ RULE_INFO: Final = _info(
     Label("title", meaning="The rule's title."),
     Label("rule_owner", meaning="The rule's owner; may be empty."),
     Label("runbook_url", meaning="The rule's runbook; may be empty."),
-    note="When a reload removes the rule, the series and the alerts about it end.",
 )
 EXEMPTION_EXPIRY: Final = _gauge(
     "rtcmpu_policy_exemption_expiry_timestamp_seconds",
@@ -67,7 +66,6 @@ CONFIG_INFO: Final = _info(
 CONFIG_LAST_RELOAD_SUCCESSFUL: Final = _gauge(
     "rtcmpu_exporter_config_last_reload_successful",
     "1 if the last load of the configuration succeeded, else 0.",
-    note="While it is 0, the previous configuration stays active.",
 )
 CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP: Final = _gauge(
     "rtcmpu_exporter_config_last_reload_success_timestamp_seconds",
@@ -80,7 +78,6 @@ CONFIG_UNMATCHED_PATTERNS: Final = _gauge(
 WEB_CONFIG_LAST_RELOAD_SUCCESSFUL: Final = _gauge(
     "rtcmpu_exporter_web_config_last_reload_successful",
     "1 if the last load of the web configuration succeeded, else 0; absent without one.",
-    note="While it is 0, the previous web configuration stays active.",
 )
 API_REQUESTS: Final = _counter(
     "rtcmpu_exporter_api_requests_total",
@@ -139,7 +136,7 @@ CREDENTIALS_EXPIRY: Final = _gauge(
     "rtcmpu_exporter_credentials_expiry_timestamp_seconds",
     "Unix time at which the temporary credentials in use expire.",
     labels.ACCOUNT,
-    note="Absent for credentials that do not expire. They are renewed in advance.",
+    note="Absent for credentials that do not expire.",
 )
 RENDER_DURATION: Final = _gauge(
     "rtcmpu_exporter_render_duration_seconds",
@@ -158,7 +155,6 @@ EVENT_LOOP_LAG: Final = _gauge(
 STORAGE_UP: Final = _gauge(
     "rtcmpu_exporter_storage_up",
     "1 if the database could be used at the last attempt, else 0; absent without `storage`.",
-    note="While it is 0, collection goes on and what is new waits in memory.",
 )
 STORAGE_WRITE_LAG: Final = _gauge(
     "rtcmpu_exporter_storage_write_lag_seconds",
@@ -176,7 +172,6 @@ LEASE_HELD: Final = _gauge(
     "rtcmpu_exporter_lease_held",
     "1 if this exporter holds the lease of the account's request budget, else 0; absent without `sharing`.",
     labels.ACCOUNT,
-    note="An app's series come from the holder. Without database the last holder continues at the fallback rate.",
 )
 LEASE_TAKEOVERS: Final = _counter(
     "rtcmpu_exporter_lease_takeovers_total",
@@ -192,7 +187,7 @@ INTERNAL_ERRORS: Final = _counter(
     "rtcmpu_exporter_internal_errors_total",
     "Unexpected exceptions in the exporter since the start; each is a bug.",
     labels.PART,
-    note="The log has a traceback of the first one in each place. The state of an affected app is `internal_error`.",
+    note="The log has a traceback of the first one in each place.",
 )
 HTTP_REQUESTS: Final = _counter(
     "rtcmpu_exporter_http_requests_total",

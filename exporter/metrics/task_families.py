@@ -129,7 +129,6 @@ TASK_FAMILIES: Final[tuple[AppFamily, ...]] = (
         "tasks",
         (labels.TASK_REGION, labels.MIX_MODE),
         zero_filled=True,
-        note="Whether a task runs is unknown.",
     ),
     _counted(
         "rtcmpu_task_outputs", "Distinct push URLs of each listed task, summed.", "outputs", (labels.CDN, labels.SCHEME)
@@ -139,7 +138,6 @@ TASK_FAMILIES: Final[tuple[AppFamily, ...]] = (
         "Push URLs of listed tasks by signer of their key and whether a push may still start.",
         lambda aggregates: aggregates.push_auth.states().items(),
         labels=(labels.SIGNER, labels.PUSH_AUTH_STATE),
-        note="A task with an expired key goes on, and cannot reconnect.",
     ),
     _task_family(
         "rtcmpu_push_auth_next_expiry_timestamp_seconds",
@@ -152,8 +150,6 @@ TASK_FAMILIES: Final[tuple[AppFamily, ...]] = (
         "Push URLs of listed tasks by host.",
         _outputs_by_host,
         labels=(labels.HOST,),
-        note="An ingest domain of Alibaba takes 300 concurrent streams in Beijing, Shanghai and Shenzhen, 50"
-        " elsewhere.",
     ),
     _counted(
         "rtcmpu_tasks_by_video",
@@ -180,7 +176,6 @@ TASK_FAMILIES: Final[tuple[AppFamily, ...]] = (
         (labels.TIER,),
         zero_filled=True,
         stability="alpha",
-        note="How the vendor counts odd sizes is not documented.",
     ),
     _counted(
         "rtcmpu_tasks_without_idle_timeout",

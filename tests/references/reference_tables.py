@@ -1,4 +1,4 @@
-"""The tables of `docs/configuration.md`, `docs/metrics.md` and `docs/rules.md`, derived from the declarations."""
+"""What `docs/configuration.md`, `docs/metrics.md` and `docs/rules.md` list, derived from the declarations."""
 
 import inspect
 import re
@@ -20,7 +20,7 @@ from exporter.rules.vocabulary import ExpectFacts, Fact, FactType, facts_of, wal
 _MOST_VALUES: Final = 20
 """Of which the table of labels names each."""
 _TYPE: Final = "type"
-_TABLES_OF_THEIR_OWN: Final = frozenset({App, Expect, *kinds_of(Account)["credentials"].models, Range})
+_LISTS_OF_THEIR_OWN: Final = frozenset({App, Expect, *kinds_of(Account)["credentials"].models, Range})
 """All but a range, which has two keys that are explained beside the expectations."""
 _EXPECTATIONS: Final = "app.expect"
 _MARKS: Final = {"histogram": "histogram", "gaugehistogram": "gauge histogram"}
@@ -35,6 +35,7 @@ _BRIEF: Final = {
     "true or false": "boolean",
     "the name of a file": "file",
     "a host name without scheme and path": "host",
+    "*.example.com": "`*.example.com`",
     "an address with http:// or https:// and a host": "URL",
     "http:// or https:// and a host, without path, user and password": "URL of a host",
     "http:// or https:// and a host, without path": "URL of a host",
@@ -47,43 +48,50 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in (columns, ["---"] * len(columns), *escaped))
 
 
+def entries(described: Iterable[tuple[str, str]]) -> str:
+    """Return a list of names with what they mean."""
+    return "".join(("\n", *(f"- {name}: {text}\n" for name, text in described), "\n"))
+
+
 def code(names: Iterable[str]) -> str:
     """Return names as code."""
     return ", ".join(f"`{name}`" for name in names)
 
 
-def keys_table(model: type[BaseModel]) -> str:
-    """Return the keys of a mapping, and of those within it that have no table of their own."""
-    return table(("key", "value", "meaning"), _rows_of_keys(model))
+def keys_list(model: type[BaseModel]) -> str:
+    """Return the keys of a mapping, and of those within it that have no list of their own."""
+    return entries(_keys(model))
 
 
-def credentials_table() -> str:
-    """Return a row for each type of credentials, and for its keys; those of an earlier type together."""
-    rows: list[tuple[str, str, str]] = []
+def credentials_list() -> str:
+    """Return the types of credentials, each with its keys; those of an earlier type are named together."""
+    text = ""
+    described: list[tuple[str, str]] = []
     for kind in kinds_of(Account)["credentials"].models:
-        name = kind.model_fields[_TYPE].default
-        own = list(_rows_of_keys(kind))
-        known = [row[0] for row in own if row in rows]
-        rows.append((f"**`{name}`**", "", inspect.cleandoc(kind.__doc__ or "")))
-        rows += [row for row in own if row not in rows]
-        rows += [(", ".join(known), "", "As above.")] if known else []
-    return table(("type, keys", "value", "meaning"), rows)
+        text += f"- `{kind.model_fields[_TYPE].default}`: {inspect.cleandoc(kind.__doc__ or '')}\n"
+        own = list(_keys(kind))
+        known = [name.partition(" (")[0] for name, means in own if (name, means) in described]
+        described += [one for one in own if one not in described]
+        own = [one for one in own if one[0].partition(" (")[0] not in known]
+        own += [(", ".join(known), "As above.")] if known else []
+        text += "".join(f"    - {name}: {means}\n" for name, means in own)
+    return f"\n{text}\n"
 
 
-def _rows_of_keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str]]:
-    """Yield a row for each key; a mapping within follows, with the path to its keys."""
+def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield each key with what it means; those of a mapping within follow, with the path to them."""
     kinds = kinds_of(model)
     for key, field in keys_of(model).items():
         if key == _TYPE:
             continue
         kind = kinds[key]
         value = ", ".join(filter(None, (_type_of_value(kind), _default(field, kind))))
-        yield _names(prefix + key, kind), value, field.description or ""
+        yield f"{_names(prefix + key, kind)} ({value})", field.description or ""
         item = kind if kind.item is None else kind_of(kind.item)
         for inner in item.models:
-            if inner not in _TABLES_OF_THEIR_OWN:
+            if inner not in _LISTS_OF_THEIR_OWN:
                 step = "" if kind.item is None else "[]" if describe(kind) == "a list" else ".NAME"
-                yield from _rows_of_keys(inner, f"{prefix}{key}{step}.")
+                yield from _keys(inner, f"{prefix}{key}{step}.")
 
 
 def _names(key: str, kind: ValueType) -> str:
@@ -135,33 +143,34 @@ def _as_yaml(value: object) -> str:
     return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
-def families_table(declarations: Iterable[Declaration], *, of_apps: bool = True) -> str:
-    """Return a row for each family; `of_apps` leaves out the labels `account` and `app_id`, which all of them have."""
-    rows = []
+def families_list(declarations: Iterable[Declaration], *, of_apps: bool = True) -> str:
+    """Return the families; `of_apps` leaves out the labels `account` and `app_id`, which all of them have."""
+    described = []
     for declaration in declarations:
         labels = ", ".join(label.name for label in (declaration.labels[2:] if of_apps else declaration.labels))
         name = f"`{declaration.name}{{{labels}}}`" if labels else f"`{declaration.name}`"
         marks = [_MARKS[declaration.kind]] if declaration.kind in _MARKS else []
-        marks += [] if declaration.stability == "stable" else [f"*{declaration.stability}*"]
-        rows.append((" ".join((name, *marks)), f"{declaration.help} {declaration.note}".strip()))
-    return table(("family", "means"), rows)
+        marks += [] if declaration.stability == "stable" else [declaration.stability]
+        name += f" ({', '.join(marks)})" if marks else ""
+        described.append((name, f"{declaration.help} {declaration.note}".strip()))
+    return entries(described)
 
 
-def labels_table(declarations: Iterable[Declaration]) -> str:
-    """Return a row for each label; one that differs between families has a row for each of its meanings."""
+def labels_list(declarations: Iterable[Declaration]) -> str:
+    """Return the labels; one that differs between families has an entry for each of its meanings."""
     users: dict[Label, list[str]] = {}
     for declaration in declarations:
         for label in declaration.labels:
             users.setdefault(label, []).append(declaration.name)
     ambiguous = {label.name for label in users if sum(other.name == label.name for other in users) > 1}
-    rows = []
+    described = []
     for label in sorted(users, key=lambda label: label.name):
         where = f" of {code(users[label])}" if label.name in ambiguous and len(users[label]) == 1 else ""
         values = _values(label)
         first, mark, more = label.meaning.partition(";")
-        first = f"{first.removesuffix('.')}: {values}{mark or '.'}" if values else f"{first}{mark}"
-        rows.append((f"`{label.name}`{where}", first + more))
-    return table(("label", "means"), rows)
+        first = f"{first.removesuffix('.')} ({values}){mark or '.'}" if values else f"{first}{mark}"
+        described.append((f"`{label.name}`{where}", first + more))
+    return entries(described)
 
 
 def _values(label: Label) -> str:
@@ -173,37 +182,38 @@ def _values(label: Label) -> str:
     return code(values)
 
 
-def variables_table() -> str:
-    """Return a row for each variable and each of its fields; one for all expectations of a type."""
-    rows = []
+def variables_list() -> str:
+    """Return the variables and their fields; expectations of a type have one entry."""
+    described = []
     for path, fact in walk():
         if fact.group is ExpectFacts:
-            rows += [(f"`{path}`", _type_of_fact(fact), fact.description), *_rows_of_expectations(path)]
+            described += [(f"`{path}` ({_type_of_fact(fact)})", fact.description), *_expectations(path)]
         elif not path.startswith(f"{_EXPECTATIONS}."):
-            rows.append((f"`{path}`", _type_of_fact(fact), fact.description))
-    return table(("name", "type", "means"), rows)
+            described.append((f"`{path}` ({_type_of_fact(fact)})", fact.description))
+    return entries(described)
 
 
-def _rows_of_expectations(path: str) -> Iterator[tuple[str, str, str]]:
-    """Yield a row for each type, with the expectations that have it."""
+def _expectations(path: str) -> Iterator[tuple[str, str]]:
+    """Yield the expectations of each type."""
     names: dict[str, list[Fact]] = {}
     for fact in facts_of(ExpectFacts):
         names.setdefault(_type_of_fact(fact), []).append(fact)
     for kind, facts in names.items():
         first, *others = facts
         fields = [] if first.group is None else facts_of(first.group)
+        names_of_kind = ", ".join((f"`{path}.{first.name}`", *(f"`{fact.name}`" for fact in others)))
         means = " ".join(f"`{field.name}` ({_type_of_fact(field)}): {field.description}" for field in fields)
-        yield f"`{path}.{first.name}`" + "".join(f", `{fact.name}`" for fact in others), kind, means or "As configured."
+        yield f"{names_of_kind} ({kind})", means or "As configured."
 
 
 def _type_of_fact(fact: Fact) -> str:
     """Return a field's type as CEL has it; a question mark follows if the field can be absent."""
     name = "fields" if fact.kind is FactType.GROUP else fact.kind
-    text = (f"list of {name}" if fact.is_list else name) + ("?" if fact.is_optional else "")
-    return text if fact.kind is FactType.GROUP else f"`{text}`"
+    return (f"list of {name}" if fact.is_list else name) + ("?" if fact.is_optional else "")
 
 
-def rules_table(rules: Iterable[Rule]) -> str:
-    """Return a row for each rule."""
-    rows = ((f"`{rule.name}`", rule.severity, rule.title) for rule in rules)
-    return table(("rule", "severity", "finds"), rows)
+def rules_list(rules: Iterable[Rule]) -> str:
+    """Return the rules, each with its severity where it is not that of most."""
+    usual = "warning"
+    names = ((f"`{rule.name}`" + ("" if rule.severity == usual else f" ({rule.severity})"), rule) for rule in rules)
+    return entries((name, f"{rule.title}.") for name, rule in names)

@@ -103,6 +103,8 @@ LARGE_LOSS_TASKS: Final = 10
 LARGE_LOSS_SHARE: Final = 1 / 3
 PROOF_SECONDS: Final = 60.0
 """For how long the proof of a large loss is looked for."""
+QUICK_PROOF_SECONDS: Final = 1.0
+"""A proof of a large loss that takes longer shows in the state."""
 RETRY_SECONDS: Final = 5.0
 """After a lookup that failed, before a row that was refused as outdated is read again."""
 
@@ -140,12 +142,22 @@ class Absences:
         self._read_again_at: dict[str, float] = {}
         """Tasks whose row was refused as outdated, and from when on a request shows what is true."""
         self._settling = False
+        self._proofs: list[float] = []  # when each proof of a large loss that is looked for began, in monotonic seconds
         self._lookups = _FINE  # how the last one went
 
     @property
     def lookups(self) -> tuple[State, str]:
-        """The state of lookups, and why: not ok while tasks wait for one and other tasks were the last answer."""
-        return self._lookups if self._doubts or self._read_again_at else _FINE
+        """The state of lookups, and why.
+
+        Not ok while tasks wait for one and other tasks were the last answer, or while a large loss waits for its proof.
+        """
+        if self._lookups is not _FINE and (self._doubts or self._read_again_at):
+            return self._lookups
+        if self._proofs and self._clock.monotonic() - self._proofs[0] > QUICK_PROOF_SECONDS:
+            return State.PARTIAL, (
+                "the list does not show many known tasks, and lookups have not confirmed it yet: the last data is kept"
+            )
+        return _FINE
 
     @property
     def doubtful_tasks(self) -> int:
@@ -236,8 +248,15 @@ class Absences:
             chosen = list(dict.fromkeys([*chosen, *others]))
         if not was_cut:
             chosen = chosen[:MOST_LOOKUPS_FOR_PROOF]
-        # Kept as a whole at the end: an update and a sweep may look for a proof at the same time.
-        self._confirmed, existing = await self._look_up_until(chosen, len(chosen) if was_cut else wanted)
+        began = self._clock.monotonic()
+        if wanted:
+            self._proofs.append(began)
+        try:
+            # Kept as a whole at the end: an update and a sweep may look for a proof at the same time.
+            self._confirmed, existing = await self._look_up_until(chosen, len(chosen) if was_cut else wanted)
+        finally:
+            if wanted:
+                self._proofs.remove(began)
         proven = len(self._confirmed) >= (wanted or len(chosen))
         if length is not None:
             hidden = existing and length and seen + existing > length  # an empty list is not a cut one

@@ -9,6 +9,7 @@ import pytest
 
 from exporter.collector.absences import MOST_LOOKUPS_FOR_PROOF, PROOFS_OF_LARGE_LOSS
 from exporter.collector.reading import Window
+from exporter.collector.status import Kind
 from exporter.core.collection_state import State
 from tests.support.moving_list import (
     PAGE,
@@ -312,6 +313,23 @@ async def test_a_large_loss_is_not_believed_while_lookups_fail() -> None:
     await scene.collector.sweep()
     assert (status_of(scene).state, status_of(scene).doubtful_tasks) == (State.OK, 0)
     assert shown(scene.collector) == listed(scene.list)
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+@on_virtual_time
+async def test_a_large_loss_that_waits_for_its_lookups_is_partial(kind: Kind) -> None:
+    """The state does not stay `ok` until the attempt ends, and is `ok` again as soon as the lookups have answered."""
+    scene = Scene(60, largest_page=100)
+    await scene.start()
+    all_of(scene.list.delete, scene.list.order[5:])()
+    scene.service.before_look_up = lambda _task_id: asyncio.sleep(4)
+    attempt = asyncio.ensure_future(scene.collector.update() if kind is Kind.UPDATE else scene.collector.sweep())
+    await asyncio.sleep(3)
+    scene.collector.look_at_clock()
+    assert (status_of(scene).state, len(shown(scene.collector))) == (State.PARTIAL, 60)
+    assert {outcome for _, outcome in status_of(scene).attempts} == {State.OK}
+    await attempt
+    assert status_of(scene).state is State.OK
 
 
 @on_virtual_time

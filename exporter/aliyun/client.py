@@ -114,7 +114,7 @@ class Client:
                 if not (may_be_unknown and failures.is_about_the_task(error)):
                     self._observer.request_finished(error.state, self._clock.monotonic() - started)
                     raise
-                page = ListPage(error.request_id, [])
+                page = ListPage([])
             self._observer.request_finished(State.OK, self._clock.monotonic() - started)
             return page
 
@@ -176,7 +176,6 @@ class Client:
             f" {abs(skew_seconds):.0f} s, set it by NTP",
             code=error.code,
             status=error.status,
-            request_id=error.request_id,
             retryable=is_wrong,
             wait_seconds=0.0 if is_wrong else None,
         )

@@ -21,7 +21,6 @@ class ApiError(Exception):
         *,
         code: str = "",
         status: int = 0,
-        request_id: str = "",
         retryable: bool = False,
         wait_seconds: float | None = None,
     ) -> None:
@@ -31,7 +30,6 @@ class ApiError(Exception):
         self.code = code
         """The vendor's error code, cleaned to letters, digits, `.`, `_` and `-`; empty where there is none."""
         self.status = status  # the HTTP status; 0 where no answer came
-        self.request_id = request_id
         self.retryable = retryable  # whether the same request may succeed a moment later
         self.wait_seconds = wait_seconds  # how long the service asks to wait; None where it does not say
 
@@ -131,7 +129,6 @@ def answer_failure(status: int, headers: Mapping[str, str], body: bytes, *, now:
         verdict.sentence,
         code=code,
         status=status,
-        request_id=_cleaned((content or {}).get("requestid")),
         retryable=verdict.retryable,
         wait_seconds=limit.wait_seconds,
     )

@@ -24,7 +24,6 @@ _SUCCESS_CODES: Final = frozenset({"0", "200", "ok", "success"})
 class ListPage(NamedTuple):
     """One answer of the list."""
 
-    request_id: str
     rows: list[msgspec.Raw]  # each keeps the bytes of the whole list in memory: read or digest it, then drop it
     error: bytes = b""  # the answer without its list, where it reports an error; such a page says nothing about tasks
 
@@ -69,10 +68,10 @@ def _read(body: bytes) -> ListPage:
     if any(names.count(name) > 1 for name in _SINGULAR):
         raise _unexpected("names one of its members twice")
     if any(_reports_error(name, value) for name, value in members):
-        return ListPage(envelope.request_id, [], error=outside)
+        return ListPage([], error=outside)
     if not rows and _holds_list(members):
         raise _unexpected("has a list under another name than MPUTasks")
-    return ListPage(envelope.request_id, rows)
+    return ListPage(rows)
 
 
 def _decode(body: bytes) -> tuple[bytes, _Envelope]:

@@ -41,7 +41,7 @@ _PAGING_CODES: Final = ("param", "page", "range", "offset", "limit", "exceed")
 """Parts of the codes that refuse a window rather than the whole request."""
 
 
-_NO_PAGE: Final = Page(Window(1, 1), WindowAnswer(response.ListPage("", []), 0.0), [], {})
+_NO_PAGE: Final = Page(Window(1, 1), WindowAnswer(response.ListPage([]), 0.0), [], {})
 
 
 class Step(Enum):

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from exporter.collector.inventory import Change
 from exporter.core.push_auth import DEFAULTS, NO_SIGNER, PushAuthSettings, is_time
-from exporter.core.task import Audio, Configuration, Task, Video
+from exporter.core.task import Audio, Configuration, Task, Video, signed_times
 
 Shown = str | int | None
 
@@ -120,7 +120,7 @@ def _shown_outputs(configuration: Configuration, _task: Task) -> Shown:
 def _shown_push_keys(task: Task, push_auth: PushAuthSettings) -> Shown:
     signed = (
         (push_auth.signer(output.signer, output.host), time)
-        for output, time in zip(task.configuration.outputs, task.signed_times, strict=False)
+        for output, time in zip(task.configuration.outputs, signed_times(task.push_times), strict=False)
         if output.signer != NO_SIGNER
     )
     return (

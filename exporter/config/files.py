@@ -31,10 +31,6 @@ class SourceText(Struct, frozen=True):
     file_order: int  # its place among the files, for sorting
     text: str
 
-    def start(self) -> Position:
-        """Return the place of its first character."""
-        return Position(self.file_order, self.file, 1, 1)
-
     def place_within(self, scalar: Scalar, line: int, column: int) -> Position:
         """Return where a line and column of a value's text, from 1, is in the file; the value itself if unknown."""
         lines = scalar.text.split("\n")

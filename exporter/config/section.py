@@ -33,7 +33,6 @@ class ValueType(NamedTuple):
 
     core: Any
     metadata: tuple[Any, ...]
-    nullable: bool
 
     def find(self, kind: type[T]) -> T | None:
         """Return the outermost annotation of a type."""
@@ -59,17 +58,15 @@ class ValueType(NamedTuple):
 def kind_of(annotation: Any, metadata: Sequence[Any] = ()) -> ValueType:
     """Take a type's annotations and its None apart from it."""
     found = tuple(metadata)
-    nullable = False
     while True:
         if get_origin(annotation) is Annotated:
             annotation, *more = get_args(annotation)
             fields = [one.metadata if isinstance(one, FieldInfo) else [one] for one in more]
             found = (*itertools.chain.from_iterable(fields), *found)
         elif _is_union(annotation) and type(None) in get_args(annotation):
-            nullable = True
             annotation = Union[tuple(one for one in get_args(annotation) if one is not type(None))]  # noqa: UP007 - built
         else:
-            return ValueType(annotation, found, nullable)
+            return ValueType(annotation, found)
 
 
 def _is_union(annotation: Any) -> bool:

@@ -187,11 +187,6 @@ class Task(Struct, frozen=True, gc=False):
             self.digests[start : start + DIGEST_BYTES] for start in range(first, len(self.digests), DIGEST_BYTES)
         )
 
-    @property
-    def signed_times(self) -> tuple[int, ...]:
-        """The time in the signature of each output: Unix seconds, or one of the codes of `push_auth`."""
-        return signed_times(self.push_times)
-
     def same_content(self, other: "Task") -> bool:
         """Whether nothing that is configured differs, however the two rows were spelled."""
         return (
@@ -203,7 +198,7 @@ class Task(Struct, frozen=True, gc=False):
 
 
 def signed_times(push_times: bytes) -> tuple[int, ...]:
-    """Return the times in `Task.push_times`."""
+    """Return the times in `Task.push_times`: Unix seconds, or codes of `push_auth`."""
     return unpack(f">{len(push_times) // TIME_BYTES}I", push_times)
 
 

@@ -16,16 +16,7 @@ from exporter.core.task import Task
 from exporter.rules.evaluator import Evaluator, Scope, SharedEvaluations
 from exporter.rules.facts import PushKey
 from exporter.rules.findings import AnyRule, CountedFindings, FindingEvents, PolicyReport, RuleFindings
-from exporter.rules.rule import (
-    CODES,
-    OUTCOMES,
-    UNKNOWN,
-    AppKey,
-    Outcome,
-    Severity,
-    TaskCountRule,
-    nothing_known,
-)
+from exporter.rules.rule import CODES, OUTCOMES, UNKNOWN, AppKey, Outcome, Severity, TaskCountRule, nothing_known
 from exporter.rules.rule_set import AppRules
 from exporter.rules.shared_outputs import SharedOutputs
 from exporter.rules.subject import Subject, app_facts
@@ -177,7 +168,7 @@ class AppPolicy:
         """Take note that time has passed."""
         at, now = self._common.clock.monotonic(), self._common.clock.now()
         is_due = at - self._looked_at_time >= TIME_INTERVAL_SECONDS
-        if is_due and self.available and self._evaluator.depends_on_time and not self.backlog.has_reviews:
+        if is_due and self.available and self._evaluator.limits and not self.backlog.has_reviews:
             self._looked_at_time = at
             due = passed(self._evaluator.limits, self._inventory, after=self._due_until, until=now)
             self.backlog.review(due, Scope.TIME)

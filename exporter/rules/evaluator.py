@@ -73,10 +73,9 @@ class Evaluator:
         self._with_exemptions = [place for place, rule in enumerate(self.rules) if rule.rule.exempt]
         exemptions = (exemption for rule in self.rules for exemption in rule.rule.exempt)
         self._exemption_ends = sorted(one.ends_at for one in exemptions if one.until is not None)
-        self.depends_on_time = any(kind.scope is Scope.TIME for kind in kinds)
         self.depends_on_push_keys = any(kind.has_keys for kind in kinds)
         self.limits = frozenset[TimeLimit]().union(*(rule.limits for rule in self.rules))
-        """When outcomes can change as time passes."""
+        """When outcomes can change as time passes; none where no rule depends on the time."""
 
     def ended_exemptions(self, now: float) -> int:
         """Return how many exemptions have ended at a time, in seconds since 1970."""

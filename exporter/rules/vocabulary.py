@@ -281,9 +281,6 @@ class Variables(Struct, frozen=True, kw_only=True):
     app: Annotated[AppFacts, _about("The app that the task belongs to.")]
 
 
-NAMES: Final = Variables.__struct_fields__  # the names of the variables
-
-
 class FactType(StrEnum):
     """What a fact is; the value is CEL's name for it."""
 

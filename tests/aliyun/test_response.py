@@ -46,7 +46,7 @@ NO_TASKS = [
 @for_each(NO_TASKS)
 def test_no_list_beside_a_request_id_is_an_empty_page(members: str) -> None:
     """An app without tasks is reported by an empty, null or absent list."""
-    assert read_page(beside_a_request_id(members)) == ListPage("r", [])
+    assert read_page(beside_a_request_id(members)) == ListPage([])
 
 
 OTHER_SHAPES = [

@@ -15,7 +15,7 @@ from exporter.aliyun.parse_task import MAX_ID_BYTES, Interner, read_row
 from exporter.aliyun.response import read_page
 from exporter.aliyun.row_schema import MAX_PANES, MAX_URLS, MAX_USERS
 from exporter.core.collection_state import State
-from exporter.core.task import DIGEST_GROUPS, FIELDS, Output, Pane, PaneUsers, Sei, Source, Task
+from exporter.core.task import DIGEST_GROUPS, FIELDS, Output, Pane, PaneUsers, Sei, Source, Task, signed_times
 from tests.support.generated import documented_rows
 from tests.support.processes import ROOT, clean_environment
 from tests.support.rows import VENDOR_EXAMPLE, changed, example_row, json_values, leaf_paths
@@ -257,7 +257,7 @@ def test_whose_key_expires_when_is_read_of_each_output() -> None:
         {"URL": "rtmp://a.example.com/a/s"},
     ]
     task = with_change("MultiStreamURL", urls)
-    signers = zip(task.configuration.outputs, task.signed_times, strict=True)
+    signers = zip(task.configuration.outputs, signed_times(task.push_times), strict=True)
     assert [(output.host, output.signer, time) for output, time in signers] == [
         ("a.example.com", "none", 0),
         ("b.example.com", "tencent", 1_800_000_000),

@@ -96,7 +96,6 @@ def test_an_error_says_nothing_of_what_it_was_reported(status: int, headers: dic
     """Whatever is in a failed answer, the sentence about it is ours, and no wait is longer than is believed."""
     error = answer_failure(status, headers, body, now=1e9)
     assert re.fullmatch(r"[A-Za-z0-9._-]{0,64}", error.code)
-    assert re.fullmatch(r"[A-Za-z0-9._-]{0,64}", error.request_id)
     assert str(error).isprintable()
     assert error.wait_seconds is None or 0 < error.wait_seconds <= MAX_WAIT_SECONDS
 

@@ -115,8 +115,8 @@ def test_a_scope_leaves_other_rules_alone(scope: Scope, known: set[str]) -> None
 
 def test_what_rules_need_of_time_and_exemptions_is_known() -> None:
     """Whether anything is to be done as time goes by follows from the rules."""
-    assert _evaluator([YOUNG]).depends_on_time
-    assert not _evaluator([CONFIGURED, SHARED, NAMED]).depends_on_time
+    assert _evaluator([YOUNG]).limits
+    assert not _evaluator([CONFIGURED, SHARED, NAMED]).limits
     assert _evaluator([CONFIGURED]).ended_exemptions(inf) == 0
 
 

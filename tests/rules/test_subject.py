@@ -10,7 +10,7 @@ from exporter.core.task import Output
 from exporter.rules.cel_language import compile_condition
 from exporter.rules.cost import PUSH_EXPIRES
 from exporter.rules.subject import Subject, app_facts
-from exporter.rules.vocabulary import NAMES, FactType, walk
+from exporter.rules.vocabulary import FactType, Variables, walk
 from tests.metrics.builders import PLAIN, configuration
 from tests.support.policy_world import make_task
 
@@ -28,7 +28,7 @@ def _subject(counted: list[str] | None = None) -> Subject:
     return Subject(entry, app_facts("prod", APP), now=4600.0, shared_outputs=count)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", Variables.__struct_fields__)
 def test_every_variable_of_the_vocabulary_is_there(name: str) -> None:
     """An activation can be made of each variable that a rule can name."""
     _subject().activation([name])

@@ -91,7 +91,7 @@ class Service:
         del app_id, page_no, page_size
         self._sent.append((self._name, self._clock.monotonic()))
         await self._clock.sleep(self._rng.uniform(0, LATENCY_SECONDS))
-        return ListPage("r", [])
+        return ListPage([])
 
     async def look_up(self, app_id: str, task_id: str) -> ListPage:
         """Fail: sweeps of an empty list look nothing up."""

@@ -135,7 +135,7 @@ class ListService:
 
 def page_of(*rows: dict[str, Any]) -> ListPage:
     """Return a page that holds rows."""
-    return ListPage("request", [msgspec.Raw(msgspec.json.encode(row)) for row in rows])
+    return ListPage([msgspec.Raw(msgspec.json.encode(row)) for row in rows])
 
 
 def refused() -> ApiError:

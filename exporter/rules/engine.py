@@ -9,12 +9,13 @@ from math import inf
 from typing import Final
 
 from exporter.collector.inventory import Change, Inventory
+from exporter.collector.past import OpenSince, RuleVersion
 from exporter.config.model import App
 from exporter.core.clock import Clock
 from exporter.rules.app_engine import AppPolicy, Common
 from exporter.rules.cel_language import STOPPED
 from exporter.rules.evaluator import RELATIONS, SharedEvaluations
-from exporter.rules.findings import FindingEvents, SavedFindings
+from exporter.rules.findings import FindingEvents
 from exporter.rules.rule import SEVERITIES, AppKey, CompiledRule, Severity
 from exporter.rules.rule_set import RuleSet
 from exporter.rules.shared_outputs import SharedOutputs
@@ -192,7 +193,7 @@ class PolicyEngine:
         """Return the state of an app; of one that is not known it has no report and no findings."""
         return self._apps.get(app, self._unknown)
 
-    def restore(self, app: AppKey, saved: Iterable[SavedFindings]) -> None:
+    def restore(self, app: AppKey, saved: Mapping[RuleVersion, OpenSince]) -> None:
         """Let violations keep the age that is known of them, whether they have been found yet or not."""
         policy = self._apps.get(app)
         if policy is not None:

@@ -13,6 +13,7 @@ import structlog
 import xxhash
 from msgspec import Struct
 
+from exporter.collector.past import OpenSince, RuleVersion
 from exporter.core.clock import Clock
 from exporter.core.log import LimitedLines
 from exporter.rules.rule import (
@@ -120,13 +121,6 @@ def _about(app: AppKey, rule: AnyRule, task_id: str | None) -> Mapping[str, Any]
     }
 
 
-class SavedFindings(Struct, frozen=True):
-    """What outlives the process: since when tasks violate a rule."""
-
-    rule_version: tuple[str, ...]
-    since: Mapping[str, float]  # by TaskId, in wall-clock seconds; an empty TaskId stands for the app as a whole
-
-
 class RuleReport(Struct, frozen=True):
     """The state of one rule in one app.
 
@@ -209,7 +203,7 @@ class RuleFindings:
     Until it is settled, violations belong to the baseline: they are no events, and keep their age if it is remembered.
     """
 
-    def __init__(self, rule: AnyRule, remembered: Mapping[str, float] | None = None) -> None:
+    def __init__(self, rule: AnyRule, remembered: OpenSince | None = None) -> None:
         self.rule = rule
         self.settled = False  # whether all tasks have been evaluated by it
         self.since: dict[str, float] = {}  # the open violations by TaskId: since when, in wall-clock seconds
@@ -223,7 +217,7 @@ class RuleFindings:
         self._examples = StableExamples(self.since)
 
     @property
-    def version(self) -> tuple[str, ...]:
+    def version(self) -> RuleVersion:
         """What the findings belong to: see `Rule.version`."""
         return self.rule.rule.version
 
@@ -249,7 +243,7 @@ class RuleFindings:
         self._resolved += self.settled
         return since
 
-    def remember(self, since: Mapping[str, float]) -> None:
+    def remember(self, since: OpenSince) -> None:
         """Let violations keep the age that is known of them, those of the baseline that is coming and open ones."""
         self.remembered = {} if self.settled else since
         for task_id, known_since in since.items():
@@ -320,7 +314,7 @@ class CountedFindings:
         self._in_order: tuple[RuleFindings, ...] = ()  # in the order of the rules, that about the number of tasks last
         self._moves: Counter[tuple[bytes, bytes]] = Counter()
         """How many tasks went from which outcomes to which, where that is not counted by rule yet."""
-        self._remembered: dict[tuple[str, ...], Mapping[str, float]] = {}
+        self._remembered: Mapping[RuleVersion, OpenSince] = {}
 
     def set_rules(
         self, rules: Sequence[CompiledRule], number: TaskCountRule | None, *, order: Iterable[CompiledRule]
@@ -349,17 +343,15 @@ class CountedFindings:
         self._in_order = tuple(in_order if self._about_number is None else [*in_order, self._about_number])
         return [places.get(findings.version) for findings in self._about_tasks]
 
-    def restore(self, saved: Iterable[SavedFindings]) -> None:
+    def restore(self, saved: Mapping[RuleVersion, OpenSince]) -> None:
         """Let violations keep the age that is known of them."""
-        self._remembered = {each.rule_version: each.since for each in saved}
+        self._remembered = saved
         for findings in self._in_order:
             findings.remember(self._remembered.get(findings.version, {}))
 
-    def saved(self) -> tuple[SavedFindings, ...]:
+    def saved(self) -> Mapping[RuleVersion, OpenSince]:
         """Return what the next process should know."""
-        return tuple(
-            SavedFindings(findings.version, {**findings.remembered, **findings.since}) for findings in self._in_order
-        )
+        return {findings.version: {**findings.remembered, **findings.since} for findings in self._in_order}
 
     def record(
         self, task_id: str, before: bytes, after: bytes, *, now: float, text: _Text, found_late: bool = False

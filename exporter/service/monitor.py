@@ -25,7 +25,7 @@ from exporter.metrics.aggregates import AppReport
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.engine import PolicyEngine
-from exporter.rules.findings import FindingEvents, SavedFindings
+from exporter.rules.findings import FindingEvents
 from exporter.rules.rule import AppKey
 from exporter.rules.rule_set import RuleSet
 from exporter.service.accounts import Accesses, OpenSession
@@ -106,7 +106,7 @@ class Monitor:
             )
             return
         with self.supervisor.guarded(Component.STORAGE, key):
-            self.policy.restore(key, (SavedFindings(*finding) for finding in app.violations.items()))
+            self.policy.restore(key, app.violations)
             with nullcontext() if self._recorder is None else self._recorder.restoring(app):
                 self.apps[key].collector.restore(app)
 
@@ -116,7 +116,7 @@ class Monitor:
         app = self.apps.get(key)
         if app is not None:
             with self.supervisor.guarded(Component.STORAGE, key):
-                self.policy.restore(key, (SavedFindings(*findings) for findings in saved.violations.items()))
+                self.policy.restore(key, saved.violations)
                 app.aged(tasks)
 
     def recorded(self, key: AppKey) -> RecordedApp | None:
@@ -124,12 +124,7 @@ class Monitor:
         app = self.apps.get(key)
         if app is None:
             return None
-        counted = self.policy.app(key).counted
-        return RecordedApp(
-            app.collector,
-            self.accesses[key[0]].endpoint,
-            lambda: {findings.rule_version: dict(findings.since) for findings in counted.saved()},
-        )
+        return RecordedApp(app.collector, self.accesses[key[0]].endpoint, self.policy.app(key).counted.saved)
 
     def start(self) -> None:
         """Begin to collect on schedule."""

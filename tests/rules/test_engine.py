@@ -10,7 +10,7 @@ from exporter.config.model import App
 from exporter.core.push_auth import HostSetting, PushAuthSettings
 from exporter.core.task import Output
 from exporter.rules.engine import AT_ONCE
-from exporter.rules.findings import Resolution, SavedFindings
+from exporter.rules.findings import Resolution
 from exporter.rules.rule import AppKey, CompiledRule, Exemption, Outcome, Rule, Severity, TaskCountRule, compile_rule
 from exporter.rules.rule_files import default_rules
 from exporter.rules.rule_set import AppRules
@@ -478,19 +478,17 @@ def test_ages_survive_a_restart() -> None:
     """Saved findings give what still violates its age back, for the same version of a rule; the rest begins now."""
     first = _evaluated(SHORT)
     saved = first.policy.app(LIVE).counted.saved()
-    assert SavedFindings(MIXED.rule.version, {"a": NOON, "c": NOON}) in saved
+    assert saved[MIXED.rule.version] == {"a": NOON, "c": NOON}
     second = PolicyWorld(MIXED)
     second.clock.advance(1000)
     second.policy.restore(LIVE, saved)
-    assert second.policy.app(LIVE).counted.saved() == (SavedFindings(MIXED.rule.version, {"a": NOON, "c": NOON}),)
+    assert second.policy.app(LIVE).counted.saved() == {MIXED.rule.version: {"a": NOON, "c": NOON}}
     for task_id, mode in (("a", "single"), ("c", "mixed"), ("d", "single")):
         second.put(task_id, mix_mode=mode)
     second.collect(baseline=True)
     assert second.open() == {"mixed": {"a": NOON, "d": NOON + 1000}}
     assert second.report("mixed").oldest_violation == NOON
-    assert second.policy.app(LIVE).counted.saved() == (
-        SavedFindings(MIXED.rule.version, {"a": NOON, "d": NOON + 1000}),
-    )
+    assert second.policy.app(LIVE).counted.saved() == {MIXED.rule.version: {"a": NOON, "d": NOON + 1000}}
     assert second.told.opens == []
     assert second.told.found_at_baselines == [(LIVE, "mixed", "d", "d is single")]
 
@@ -499,7 +497,7 @@ def test_ages_that_are_known_late_count() -> None:
     """What was saved may be known only when its violations are open: the report has their true age then."""
     world = _evaluated(SHORT)
     world.clock.advance(1000)
-    world.policy.restore(LIVE, [SavedFindings(MIXED.rule.version, {"a": NOON - 500, "c": NOON + 500, "gone": 1.0})])
+    world.policy.restore(LIVE, {MIXED.rule.version: {"a": NOON - 500, "c": NOON + 500, "gone": 1.0}})
     assert world.open()["mixed"] == {"a": NOON - 500, "c": NOON}
     assert world.report("mixed").oldest_violation == NOON - 500
     world.remove("a")

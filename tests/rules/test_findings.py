@@ -1,6 +1,6 @@
 """Tests of the findings of one app, whatever its tasks are."""
 
-from exporter.rules.findings import MOST_MOVES, AnyRule, CountedFindings, SavedFindings
+from exporter.rules.findings import MOST_MOVES, AnyRule, CountedFindings
 from exporter.rules.rule import NOT_APPLICABLE, PASS, UNKNOWN, VIOLATION, Severity, nothing_known
 from tests.support.policy_world import LIVE, Told, rule
 
@@ -36,33 +36,33 @@ def test_other_rules_take_over_what_stays() -> None:
     assert counted.set_rules([ONE, THREE], None, order=[THREE, ONE]) == [1, None]
     (one,) = counted.reports(lambda _: 5)
     assert (one.rule, one.violations, one.evaluated, one.not_applicable) == ("one", 1, 2, 1)
-    assert counted.saved() == (SavedFindings(THREE.rule.version, {}), SavedFindings(ONE.rule.version, {"a": 10.0}))
+    assert counted.saved() == {THREE.rule.version: {}, ONE.rule.version: {"a": 10.0}}
     assert reported.resolves == []
 
 
 def test_saved_ages_are_kept_until_the_baseline() -> None:
     """What was saved is saved again before anything was evaluated, and never lies in the future."""
     counted, _ = _counted()
-    saved = (SavedFindings(ONE.rule.version, {"a": 3.0, "b": 99.0, "gone": 4.0}), SavedFindings(("else",), {"a": 1.0}))
+    saved = {ONE.rule.version: {"a": 3.0, "b": 99.0, "gone": 4.0}, ("else",): {"a": 1.0}}
     counted.restore(saved)
-    assert counted.saved()[0] == saved[0]
+    assert counted.saved()[ONE.rule.version] == saved[ONE.rule.version]
     for task_id in "ab":
         _record(counted, task_id, nothing_known(2), PASS, VIOLATION)
     counted.settle()
-    assert counted.saved()[0].since == {"a": 3.0, "b": 10.0}
+    assert counted.saved()[ONE.rule.version] == {"a": 3.0, "b": 10.0}
 
 
 def test_saved_ages_are_forgotten_with_the_baseline() -> None:
     """A rule that goes and comes back begins again: what it found before the process started is long past."""
     counted, _ = _counted()
-    counted.restore((SavedFindings(ONE.rule.version, {"a": 3.0}),))
+    counted.restore({ONE.rule.version: {"a": 3.0}})
     before = _record(counted, "a", nothing_known(2), PASS, VIOLATION)
     counted.settle()
     counted.set_rules([TWO], None, order=[TWO])
     before = _record(counted, "a", before[:1], PASS)
     counted.set_rules([TWO, ONE], None, order=[TWO, ONE])
     _record(counted, "a", bytes([PASS, UNKNOWN]), PASS, VIOLATION, now=50.0)
-    assert counted.saved()[1].since == {"a": 50.0}
+    assert counted.saved()[ONE.rule.version] == {"a": 50.0}
 
 
 def test_only_so_many_different_ways_are_counted_at_a_time() -> None:

@@ -82,10 +82,7 @@ class Client:
         self._credentials.reread()
 
     async def list_tasks(self, app_id: str, *, page_no: int, page_size: int) -> ListPage:
-        """Read one page of an app's list: `page_no` from 1, `page_size` up to 100.
-
-        Raises ApiError; after the first refusal for a wrong clock it is retryable, as the next attempt is corrected.
-        """
+        """Read one page of an app's list: `page_no` from 1, `page_size` up to 100. Raises ApiError."""
         return await self._request({"AppId": app_id, "PageNo": str(page_no), "PageSize": str(page_size)})
 
     async def look_up(self, app_id: str, task_id: str) -> ListPage:

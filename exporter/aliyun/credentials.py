@@ -108,10 +108,7 @@ class CredentialsSource:
         self._follows_files = False
 
     async def get(self) -> Credentials:
-        """Return a key that is good now, without waiting while there is one, except for a changed file.
-
-        Raises ApiError (auth_error) if there is none; the sentence says which sources were tried.
-        """
+        """Return a key that is good now, at once unless there is none or a file has changed; raises ApiError."""
         if self._renewal is None:
             has_changed = self._signatures() != self._seen
             is_due = self._good() is None or self._clock.now() >= self._renew_at

@@ -23,10 +23,7 @@ def canonical_query(parameters: Mapping[str, str]) -> str:
 def signed_headers(
     *, action: str, version: str, host: str, query: str, credentials: Credentials, timestamp: float, nonce: str
 ) -> dict[str, str]:
-    """Return the headers of a signed request with an empty body, and the signature as `Authorization`.
-
-    The host has a port that is not the scheme's own; each attempt needs another nonce, and the service's time.
-    """
+    """Return the headers of a signed POST without body; each attempt needs another nonce, and the service's time."""
     headers = {
         "accept": "application/json",
         "host": host,

@@ -341,10 +341,7 @@ class Transport:
 
     @asynccontextmanager
     async def post(self, query: str, headers: Mapping[str, str]) -> AsyncIterator[HttpAnswer]:
-        """Make one POST with an empty body and this query, byte for byte, and read its answer whole.
-
-        Raises ApiError (timeout, network_error, or invalid_response for a page beyond `MAX_BODY_BYTES`).
-        """
+        """Make one POST with this query, byte for byte, and no body; read its answer whole. Raises ApiError."""
         if self._unusable_proxy:
             raise ApiError(State.NETWORK_ERROR, self._unusable_proxy)
         sent_at = self._clock.now()
@@ -368,10 +365,7 @@ class Transport:
             yield HttpAnswer(response.status, response.headers, body, midpoint)
 
     async def _read(self, response: aiohttp.ClientResponse, held: AsyncExitStack) -> bytes:
-        """Read a body up to its bound; `held` gets a place among the large ones. The rest of an error is not read.
-
-        An error that breaks off, does not end in time or can't be decompressed is what its status and headers say.
-        """
+        """Read a body up to its bound; `held` gets a place among large ones. A broken error is what its status says."""
         pieces: list[bytes] = []
         size = 0
         is_page = response.status == HTTPStatus.OK

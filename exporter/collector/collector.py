@@ -175,10 +175,7 @@ class Collector:
             self.sweeping = self._reading_list = False
 
     async def _attempt(self, kind: Kind, make: Callable[[], Awaitable[str]]) -> bool:
-        """Make an attempt and note its outcome; its failures end here. Return whether it brought anything.
-
-        `make` returns why what it brought is incomplete though it can be used, empty where it is not.
-        """
+        """Make an attempt, which returns why it is incomplete, if so; note its outcome, return if it brought any."""
         self._tracker.began(now=self._clock.now())
         self._began_at[kind] = self._clock.monotonic()
         try:

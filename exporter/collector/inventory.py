@@ -197,10 +197,7 @@ class Inventory:
         ]
 
     def accept(self, rows: Iterable[Entry], *, now: float) -> list[Change]:
-        """Take in rows that were new or changed when they were read; the newest reading of a task wins.
-
-        Returns what changed, noticed `now` by the wall clock; a row that is only spelled otherwise is no change.
-        """
+        """Take in rows, of which a task's newest reading wins; return what changed, noticed `now` by the wall clock."""
         changes = []
         for fresh in rows:
             change = self._accept_row(fresh, now)

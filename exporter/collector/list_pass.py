@@ -216,10 +216,7 @@ class ListPass:
             self._detour = self._behind(page)
 
     def _compare_with_old(self, page: Page) -> None:
-        """FOLLOW_OLD: the same page once more is the last page again, or a service that ignores PageNo.
-
-        A burst of updates, which pushes known rows back by a page, looks like one of them once, not twice.
-        """
+        """FOLLOW_OLD: the same page again is the last one, or PageNo is ignored; a burst of updates repeats it once."""
         old = self._page
         self._turn_to(Step.READ)
         self.planned = page.window.start

@@ -53,10 +53,7 @@ def window_after(reached: int, *, overlap: int, largest: int = LARGEST_PAGE) -> 
 
 
 def window_behind(short: Window, end: int, *, overlap: int, largest: int) -> Window:
-    """Return another window that shows whether a list continues behind the `end` of a page that was short.
-
-    It asks for no more rows than the service has shown to give in one page.
-    """
+    """Return another window, not larger than answers are, that shows whether a list goes on behind a short page."""
     candidates = [Window(end // size + 1, size) for size in range(largest, 0, -1)]
     return max(
         (window for window in candidates if window != short),

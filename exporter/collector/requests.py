@@ -108,10 +108,7 @@ class AccountRequests:
             request.exception()
 
     async def _hold(self, permit: AsyncExitStack, app_id: str, attempt: Callable[[], Awaitable[ListPage]]) -> ListPage:
-        """Send a request and hold its permit to the end, also if its sender is cancelled: it may arrive later.
-
-        A wait beside throttling holds back the whole account, any other only the app whose request failed.
-        """
+        """Send a request, hold its permit to the end, whatever its sender does, and note what wait its answer names."""
         async with permit:
             try:
                 return await attempt()
@@ -127,10 +124,7 @@ class AccountRequests:
 
     @asynccontextmanager
     async def _permit(self, app_id: str, priority: Priority) -> AsyncIterator[float]:
-        """Hold a permit of the budget that is in force when it is given, and when no wait holds back the app.
-
-        Raises the ApiError of an answer that asked for a long wait, until that is over.
-        """
+        """Hold a permit of the budget in force once no wait holds back the app; raises the answer of a long wait."""
         while True:
             limiter = self.limiter
             try:

@@ -4,10 +4,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """The state of an app's collection, and the outcome of one update, sweep or request.
-
-    Declared least bad first: where two apply, the later one is shown.
-    """
+    """The state of an app's collection, and the outcome of an update, sweep or request; least bad first."""
 
     OK = "ok"
     PENDING = "pending"

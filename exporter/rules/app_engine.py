@@ -236,10 +236,7 @@ class AppPolicy:
         return True
 
     def findings(self) -> Iterator[RuleFindings]:
-        """Yield what each rule says, in their order, but those by which not all tasks have been evaluated.
-
-        Read it before the event loop runs again: it follows the tasks.
-        """
+        """Yield what each rule by which all tasks were evaluated says, to be read before the event loop runs again."""
         return self.counted.settled()
 
     def tasks_with(self, outcome: Outcome, rule: AnyRule) -> Iterator[str]:

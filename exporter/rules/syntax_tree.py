@@ -145,10 +145,7 @@ AT_ANY_TIME: Final = TimeLimit("any", 0.0)  # the value can change at any time
 
 
 def time_limits(node: Node, evaluate: Evaluate) -> frozenset[TimeLimit]:
-    """Return when the value of an expression can change as time passes.
-
-    Known are comparisons of `age`, `now`, `now - first_seen` and `now - last_changed` with a constant.
-    """
+    """Return when the value can change: known for comparisons of `age`, `now` and `now - …` with a constant."""
     match node:
         case Ident(name=name) if name in TIME:
             return frozenset({AT_ANY_TIME})

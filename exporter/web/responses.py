@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -101,8 +101,6 @@ SAFE_HEADERS: Final = {
 
 D = TypeVar("D", bound=Struct)
 
-_PIECE_BYTES: Final = 64 * 1024
-
 
 def text_answer(text: str, content_type: str = "text/plain", status: int = 200) -> web.Response:
     """Return a text response that must not be cached."""
@@ -152,7 +150,7 @@ async def stream(
         async with asyncio.timeout(longest_seconds):
             await response.prepare(request)
             if request.method != hdrs.METH_HEAD:
-                for piece in gathered(chunks):
+                for piece in filter(None, chunks):
                     await response.write(piece)
             await response.write_eof()
     except TimeoutError:
@@ -160,23 +158,6 @@ async def stream(
             request.transport.abort()
         raise ConnectionResetError("the client reads too slowly") from None
     return response
-
-
-def gathered(chunks: Iterable[bytes], piece_bytes: int = _PIECE_BYTES) -> Iterator[bytes]:
-    """Join small chunks into pieces of at most `piece_bytes`: each costs a system call. Larger ones pass uncopied."""
-    small: list[bytes] = []
-    size = 0
-    for chunk in chunks:
-        if small and size + len(chunk) > piece_bytes:
-            yield b"".join(small)
-            small, size = [], 0
-        if len(chunk) >= piece_bytes:
-            yield chunk
-        elif chunk:
-            small.append(chunk)
-            size += len(chunk)
-    if small:
-        yield b"".join(small)
 
 
 def about(description: str) -> Meta:

@@ -5,21 +5,18 @@ import gzip
 import json
 from http import HTTPStatus
 from io import StringIO
-from itertools import pairwise
 from typing import NoReturn
 from urllib.parse import quote
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
-from hypothesis import given
-from hypothesis import strategies as st
 from yarl import URL
 
 from exporter.web.api.api_routes import ENDPOINTS
 from exporter.web.application import application
 from exporter.web.query import cursor_after
-from exporter.web.responses import WORTH_COMPRESSING_BYTES, gathered, json_text, quality
+from exporter.web.responses import WORTH_COMPRESSING_BYTES, json_text, quality
 from tests.metrics.builders import configuration
 from tests.support.subtests import for_each
 from tests.support.virtual_time import SetClock
@@ -216,25 +213,6 @@ async def test_a_body_that_is_too_large_is_reported_as_other_errors_are(view: Fa
         answer = await client.get("/api/v1/refused")
         assert (answer.status, answer.content_type) == (413, "application/json")
         assert (await answer.json())["error"].startswith(HTTPStatus.REQUEST_ENTITY_TOO_LARGE.phrase)
-
-
-CHUNKS = st.lists(st.binary(max_size=40), max_size=40)
-
-
-@given(chunks=CHUNKS, piece_bytes=st.integers(min_value=1, max_value=60))
-def test_pieces_are_the_chunks_in_order_and_as_few_as_they_may_be(chunks: list[bytes], piece_bytes: int) -> None:
-    """Nothing is lost or moved, no piece is empty, none but a single chunk is over the limit."""
-    pieces = list(gathered(chunks, piece_bytes))
-    assert b"".join(pieces) == b"".join(chunks)
-    assert all(pieces)
-    assert all(len(piece) <= piece_bytes or piece in chunks for piece in pieces)
-    assert all(len(one) + len(next_one) > piece_bytes for one, next_one in pairwise(pieces))
-
-
-def test_a_large_chunk_is_handed_on_uncopied() -> None:
-    """What is large already costs no copy."""
-    large = b"x" * 100
-    assert any(piece is large for piece in gathered([b"a", large, b"b"], 50))
 
 
 APPS = "/api/v1/apps"

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from exporter.web.api.api_routes import openapi_text
+from exporter.web.api import openapi_text
 from grafana.generate import dashboard_files
 from tests.chart_files import chart_files
 from tests.document_tables import documents_with_tables

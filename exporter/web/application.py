@@ -13,7 +13,7 @@ from exporter.config.mistakes import UsageError
 from exporter.core.clock import Clock
 from exporter.metrics.exposition import TASKS_PATH, Body
 from exporter.web.addresses import NO_PREFIX, KnownHosts, UrlPrefix, checked_origin
-from exporter.web.api.api_routes import api_routes
+from exporter.web.api import api_routes
 from exporter.web.http_server import DEFAULT_LIMITS, Limits
 from exporter.web.pages.page_routes import page_routes
 from exporter.web.pages.rendering import PageError, Renderer, safe_link

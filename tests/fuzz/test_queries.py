@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from multidict import MultiDict
 
 from exporter.core.regular_file import SeenFiles
-from exporter.web.api.api_routes import ENDPOINTS
+from exporter.web.api import ENDPOINTS
 from exporter.web.pages import app_pages, page_routes
 from exporter.web.query import BadQueryError, read_form, read_query
 from exporter.web.webconfig.web_config import read_web_config

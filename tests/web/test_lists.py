@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct, to_builtins
 
-from exporter.web.api.api_routes import ENDPOINTS
+from exporter.web.api import ENDPOINTS
 from exporter.web.lists import (
     AT_ONCE,
     ITEMS_AT_ONCE,

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from exporter.core.clock import Clock
 from exporter.metrics.exposition import Format, declarations
-from exporter.web.api.api_routes import ENDPOINTS
+from exporter.web.api import ENDPOINTS
 from exporter.web.api.apps_api import search
 from exporter.web.api.openapi import PREFIX as API_PREFIX
 from exporter.web.api.openapi import openapi_document

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from exporter.core.collection_state import State
-from exporter.web.api.api_routes import ENDPOINTS
+from exporter.web.api import ENDPOINTS
 from exporter.web.lists import Listing, listing_text
 from exporter.web.query import read_query
 from exporter.web.view import FindingKind, RuleView

@@ -11,7 +11,7 @@ from schemathesis.generation.feedback import FeedbackSources
 from schemathesis.pytest._test_builder import build_operation_test
 from schemathesis.specs.openapi import checks
 
-from exporter.web.api.api_routes import openapi_text
+from exporter.web.api import openapi_text
 
 CHECKS = [
     not_a_server_error,

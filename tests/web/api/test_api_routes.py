@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
 
-from exporter.web.api.api_routes import ENDPOINTS
+from exporter.web.api import ENDPOINTS
 from exporter.web.application import application
 from exporter.web.query import cursor_after
 from exporter.web.responses import WORTH_COMPRESSING_BYTES, json_text, quality

@@ -17,7 +17,7 @@ from exporter.collector.past import FieldChange
 from exporter.core.collection_state import State
 from exporter.core.task import Audio, Output
 from exporter.rules.rule import Exemption, Outcome
-from exporter.web.api.api_routes import ENDPOINTS, openapi_text
+from exporter.web.api import ENDPOINTS, openapi_text
 from exporter.web.api.openapi import ApiEndpoint
 from exporter.web.application import application
 from exporter.web.view import FindingDetail, RuleView, TaskFinding, TotalsDocument

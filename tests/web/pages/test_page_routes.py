@@ -13,7 +13,7 @@ from exporter.collector.status import Difference, RequestReport, Sweep, SweepRep
 from exporter.core.collection_state import State
 from exporter.core.task import Pane
 from exporter.rules.rule import Exemption, Outcome
-from exporter.web.api.api_routes import ENDPOINTS
+from exporter.web.api import ENDPOINTS
 from exporter.web.view import FindingDetail, FindingKind, RuleView, SweepStart, TaskFinding
 from tests.metrics.builders import encoding
 from tests.support.virtual_time import SetClock

@@ -93,10 +93,7 @@ def _do_action(request: Any, runtime_option: Mapping[str, Any] | None = None) ->
     proxy: Proxy | None = None
     try:
         prepared.prepare(
-            method=request.method.upper(),
-            url=TeaCore.compose_url(request),
-            data=request.body,
-            headers=request.headers,
+            method=request.method.upper(), url=TeaCore.compose_url(request), data=request.body, headers=request.headers
         )
         proxy = _proxy_of(str(prepared.url), trust)
         with Session() as session:

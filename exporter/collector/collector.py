@@ -127,9 +127,7 @@ class Collector:
             self.inventory.remember_first_seen(saved.first_seen)
             return False
         self._tracker.restored(
-            saved.sweep,
-            last_update_began=saved.last_update_began,
-            began_at=self._clock.monotonic() - age_seconds,
+            saved.sweep, last_update_began=saved.last_update_began, began_at=self._clock.monotonic() - age_seconds
         )
         self._tell(self.inventory.restore(saved.entries), baseline=True)
         self._log.info("beginning with saved tasks", tasks=len(self.inventory), age_seconds=round(age_seconds))

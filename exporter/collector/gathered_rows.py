@@ -131,8 +131,7 @@ class Gathered:
         self._remember_ends(page, added=bool(added))
         if len(reading.seen) + reading.rows_without_task_id > self._max_tasks:
             raise ApiError(
-                State.LIMIT_EXCEEDED,
-                f"there are more than {self._max_tasks} tasks: raise collection.max_tasks_per_app",
+                State.LIMIT_EXCEEDED, f"there are more than {self._max_tasks} tasks: raise collection.max_tasks_per_app"
             )
 
     def _sort_rows(self, page: Page) -> tuple[set[str], list[int], int]:

@@ -40,7 +40,6 @@ GAPS_BELOW_A_STILL_FRONT: Final = 2
 _PAGING_CODES: Final = ("param", "page", "range", "offset", "limit", "exceed")
 """Parts of the codes that refuse a window rather than the whole request."""
 
-
 _NO_PAGE: Final = Page(Window(1, 1), WindowAnswer(response.ListPage([]), 0.0), [], {})
 
 

@@ -39,12 +39,7 @@ class ListReader:
     """Reads the list of one app, whole or its front."""
 
     def __init__(
-        self,
-        rows: AppRows,
-        *,
-        monotonic: Callable[[], float],
-        max_tasks: int,
-        largest_page: int = LARGEST_PAGE,
+        self, rows: AppRows, *, monotonic: Callable[[], float], max_tasks: int, largest_page: int = LARGEST_PAGE
     ) -> None:
         self._pass = partial(ListPass, rows, monotonic=monotonic)
         self.max_tasks = max_tasks
@@ -225,11 +220,7 @@ class SweepReader:
         while windows_left > 0:
             last = fronts[-1] if fronts else reading
             front = await self._reader.read_front(
-                fetch,
-                task_id_of,
-                at_most_windows=windows_left,
-                down_to=last.digests[:ROWS_TO_MEET],
-                plan=front_plan,
+                fetch, task_id_of, at_most_windows=windows_left, down_to=last.digests[:ROWS_TO_MEET], plan=front_plan
             )
             if not (front.complete or front.anchored):
                 break

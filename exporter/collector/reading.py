@@ -68,7 +68,6 @@ ANCHOR_ROWS: Final = 8
 FIRST_OVERLAP: Final = 4
 """Rows that two windows share at first: this many rows less one may slide over their border in between."""
 
-
 LARGEST_PAGE_WITHOUT_OVERLAP: Final = 7
 """Up to this size there are positions from which no page reads on that shares a row with what was read."""
 

@@ -58,7 +58,6 @@ USABLE_SHARE: Final = 0.9  # of the budget; the rest is for look-ups and retries
 STANDARD_QUOTA: Final = 200 + 40
 """Single and mixed tasks that the vendor allows an app unless agreed otherwise: an assumption, never published."""
 
-
 SERIES_OF_AN_APP: Final = 205
 """Of an app on `/metrics` without rules and distributions: its collection, changes, counts of tasks."""
 SERIES_OF_A_RULE: Final = 5  # for each app that the rule applies to; violations beyond a few have more

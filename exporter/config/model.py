@@ -141,7 +141,6 @@ Credentials = Annotated[
     BeforeValidator(lambda value: {"type": "access_key"} | value if isinstance(value, dict) else value),
 ]  # a mapping without a `type` is an access key
 
-
 DEFAULT_ENDPOINT: Final = "https://live.aliyuncs.com"
 DEFAULT_REQUESTS_PER_SECOND: Final = 40.0
 STALE_AFTER_SWEEPS: Final = 3
@@ -188,8 +187,7 @@ class Account(Section):
         le=50,
     )
     limit_group: AccountName | None = about(
-        "Entries with the same name share one limiter; entries with the same endpoint and key always do.",
-        None,
+        "Entries with the same name share one limiter; entries with the same endpoint and key always do.", None
     )
     proxy: Proxy | None = about("HTTP proxy. Default: HTTPS_PROXY and NO_PROXY.", None)
     ca_file: FileName | None = about("PEM file with CAs, in addition to the system's.", None)
@@ -343,12 +341,7 @@ class PerTask(Section):
     """Per-task series on `/metrics/tasks`."""
 
     enabled: Switch = about("Whether to publish them.", False)
-    max_series: Whole = about(
-        "Maximum number of series over all apps, 4 to 16 per task.",
-        100_000,
-        ge=1,
-        le=10_000_000,
-    )
+    max_series: Whole = about("Maximum number of series over all apps, 4 to 16 per task.", 100_000, ge=1, le=10_000_000)
 
 
 class Metrics(Section):

@@ -36,7 +36,6 @@ SEVERITY_NAMES: Final = ("info", "warning", "critical")  # how much a violation 
 RuleName = Annotated[str, Matches(r"^[a-z0-9-]{1,63}$", "1 to 63 lower-case letters, digits or -")]
 SeverityName = Annotated[str, Choices(tuple(SEVERITY_NAMES))]
 
-
 PROFILES: Final = ("aws-ivs", "facebook", "youtube", "twitch")  # platforms whose requirements are rules of the package
 
 Profile = Annotated[str, Choices(PROFILES)]

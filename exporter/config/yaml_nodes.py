@@ -15,7 +15,6 @@ MOST_VALUES: Final = 500_000
 _NOT_TEXT: Final = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 
-
 TAGGED: Final = "!"  # the style of a value with a tag, which means nothing: the mistake is noted
 
 

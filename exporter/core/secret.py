@@ -12,7 +12,6 @@ from exporter.core.regular_file import read_regular
 
 HIDDEN: Final = "<secret>"  # shown in place of a secret
 
-
 KEY_PATTERN: Final = r"^[!-~]+$"
 """Ids, secrets and tokens of keys: printable ASCII without white space, fit for a header."""
 _LARGEST_FILE_BYTES: Final = 64 * 1024

@@ -50,7 +50,6 @@ FIELDS: Final = (
 )  # fmt: skip
 """The closed list behind the label `field` of field errors and unknown values: the vendor's path without indices."""
 
-
 DIGEST_BYTES: Final = 8
 DIGEST_GROUPS: Final = ("users", "background", "sei", "other", "push_keys")
 """What of a task is kept as a digest alone: user and channel ids of UserInfos, SingleSubParams and the panes; image

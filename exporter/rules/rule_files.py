@@ -117,7 +117,6 @@ RESERVED_PREFIX: Final = "expect-"  # how the names of the rules begin that come
 
 _KEY: Final = re.compile(r"(?:^|[\s{,-])([A-Za-z_]+):(?=\s)")
 
-
 _TOO_MUCH: Final = (
     "and those before it can take too much time for one task together: make the ones simpler that loop in loops, or"
     " that match long patterns"

@@ -1,6 +1,5 @@
 """From a configuration to the rules that it puts in force: every mistake of all its files together; loaded again."""
 
-import difflib
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from glob import glob
@@ -16,7 +15,7 @@ from exporter.config.loader import paths_of, places_of, read_config
 from exporter.config.mistakes import Mistake, Mistakes, Position
 from exporter.config.model import Config, redacted
 from exporter.config.policy_model import Expect
-from exporter.config.section import keys_of
+from exporter.config.section import keys_of, nearest
 from exporter.config.validation import find, items_at, place_of
 from exporter.config.yaml_nodes import Mapping as MappingNode
 from exporter.config.yaml_nodes import Node
@@ -112,8 +111,7 @@ def _check_switches(root: Node, names: frozenset[str], mistakes: Mistakes) -> No
             if key.text in REPLACED_RULES:
                 mistakes.add(key.position, f"rule {key.text} was replaced, expected {REPLACED_RULES[key.text]}")
                 continue
-            near = difflib.get_close_matches(key.text, known, n=1)
-            expected = near[0] if near else "the name of a rule"
+            expected = nearest(key.text, known) or "the name of a rule"
             mistakes.add(key.position, f"no rule is called {key.text}, expected {expected}")
 
 

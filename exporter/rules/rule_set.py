@@ -18,7 +18,6 @@ R = TypeVar("R", CompiledRule, TaskCountRule)
 
 _AS_WRITTEN: Final = RuleSwitch()
 
-
 EXPECTED: Final = "app"  # the `source` of the rules about what is expected of an app
 REASON: Final = "The configuration says what the app's owner expects."
 REMEDY: Final = "Change the task, or what the configuration expects of the app."

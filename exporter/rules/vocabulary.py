@@ -45,14 +45,8 @@ class VideoFacts(Struct, frozen=True, kw_only=True):
         ),
     ] = None
     aspect: Annotated[float | None, _about("Derived: width / height.")] = None
-    gop_seconds: Annotated[
-        float | None,
-        _about("Derived: gop / framerate, seconds."),
-    ] = None
-    bits_per_pixel: Annotated[
-        float | None,
-        _about("Derived: bits per pixel of a frame."),
-    ] = None
+    gop_seconds: Annotated[float | None, _about("Derived: gop / framerate, seconds.")] = None
+    bits_per_pixel: Annotated[float | None, _about("Derived: bits per pixel of a frame.")] = None
 
 
 class AudioFacts(Struct, frozen=True, kw_only=True):
@@ -268,8 +262,7 @@ class Variables(Struct, frozen=True, kw_only=True):
     age: Annotated[timedelta, _about("`now - first_seen`.")]
     now: Annotated[datetime, _about("The current time; a rule that uses it or `age` is evaluated once a minute.")]
     shared_outputs: Annotated[
-        int,
-        _about("Push URLs whose stream another task of any app uses too, with any signature, by RTMP or RTMPS."),
+        int, _about("Push URLs whose stream another task of any app uses too, with any signature, by RTMP or RTMPS.")
     ]
     cdn_flag_conflicts: Annotated[
         int,

@@ -94,24 +94,6 @@ def _apps_within_budgets() -> str:
     return table(columns, rows)
 
 
-def _tasks_within_budgets() -> str:
-    """Return how large one app can be that is read within each budget at the default interval, by sweep intervals."""
-    columns = ("`sweep_interval`", *(f"{budget}/s" for budget in _BUDGETS))
-    rows = []
-    for sweep_interval in sorted({sweep_interval for _, sweep_interval in _INTERVALS}):
-        collection = Collection(sweep_interval_seconds=sweep_interval)
-        most = [_most_tasks(budget, collection) for budget in _BUDGETS]
-        if most[0] < collection.max_tasks_per_app:
-            rows.append((f"`{format_duration(sweep_interval)}`", *(f"{tasks:,}" for tasks in most)))
-    return table(columns, rows)
-
-
-def _most_tasks(budget: float, collection: Collection) -> int:
-    """Return the most whole thousands of tasks of one app that need no stretching, up to the default limit."""
-    thousands = range(collection.max_tasks_per_app // 1000, 0, -1)
-    return 1000 * next((k for k in thousands if _pace(1, 1000 * k, budget, collection).stretch_ratio == 1), 0)
-
-
 def _pace(apps: int, tasks: int, budget: float, collection: Collection) -> GroupLoad:
     requests = apps * sweep_requests_of(tasks)
     return pace_of(apps=apps, sweep_requests=requests, requests_per_second=budget, collection=collection)
@@ -124,7 +106,6 @@ def _rounded(seconds: float) -> str:
 TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "needs-by-default": _needs_by_default,
     "apps-within-budgets": _apps_within_budgets,
-    "tasks-within-budgets": _tasks_within_budgets,
     "families-of-collection": partial(families_list, APP_FAMILIES),
     "families-of-tasks": partial(families_list, TASK_FAMILIES),
     "families-of-changes": partial(families_list, CHANGE_FAMILIES),

@@ -141,15 +141,6 @@ def test_apps_beyond_those_in_the_table_are_stretched() -> None:
         assert _forecast(most + 1, 240, budget) > 1
 
 
-def test_tasks_beyond_those_in_the_table_are_stretched() -> None:
-    """One app may be as large as the table says, and not a thousand tasks larger, but for the limit of an app."""
-    (row,) = (row for row in _rows("tasks-within-budgets") if row[0] == "`5m`")
-    for budget, cell in zip((2, 5), row[1:], strict=False):
-        most = int(cell.replace(",", ""))
-        assert _forecast(1, most, budget) == 1
-        assert _forecast(1, most + 1000, budget) > 1
-
-
 def test_what_is_said_to_be_stretched_is() -> None:
     """The table of needs shows the ratio that the forecast has."""
     for apps, tasks, *_, stretched, _, _, _ in _rows("needs-by-default"):

@@ -179,7 +179,7 @@ class Account(Section):
     """An account of the service with its credentials, request budget and apps."""
 
     name: Annotated[AccountName, about("The label `account`.")]
-    endpoint: Endpoint = about("The service's address: scheme and host.", DEFAULT_ENDPOINT)
+    endpoint: Endpoint = about("The service's address.", DEFAULT_ENDPOINT)
     requests_per_second: Number = about(
         "This exporter's share of the cloud account's 50 requests per second. Two replicas need half each.",
         DEFAULT_REQUESTS_PER_SECOND,

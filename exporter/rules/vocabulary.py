@@ -264,13 +264,7 @@ class Variables(Struct, frozen=True, kw_only=True):
     shared_outputs: Annotated[
         int, _about("Push URLs whose stream another task of any app uses too, with any signature, by RTMP or RTMPS.")
     ]
-    cdn_flag_conflicts: Annotated[
-        int,
-        _about(
-            "Number of the task's push hosts that another task of any configured app flags otherwise: IsAliCdn true"
-            " against false."
-        ),
-    ]
+    cdn_flag_conflicts: Annotated[int, _about("Push hosts whose IsAliCdn another task of any app contradicts.")]
     app: Annotated[AppFacts, _about("The app that the task belongs to.")]
 
 

@@ -44,7 +44,7 @@ def test_every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_is_quiet(a
 def test_every_alert_has_its_page_and_its_line_in_the_index() -> None:
     """The runbooks, and those that the index names, are those of the alerts, no more and no fewer."""
     assert sorted(path.stem for path in RUNBOOKS.glob("*.md") if path.name != "README.md") == ALERTS
-    linked = re.findall(r"^\| \[(\w+)\]\((\w+)\.md\) ", (RUNBOOKS / "README.md").read_text(), re.MULTILINE)
+    linked = re.findall(r"^- \[(\w+)\]\((\w+)\.md\) ", (RUNBOOKS / "README.md").read_text(), re.MULTILINE)
     assert sorted(linked) == [(alert, alert) for alert in ALERTS]
 
 

@@ -129,9 +129,9 @@ def test_every_state_has_its_line_in_troubleshooting() -> None:
 
 
 def test_every_key_of_a_rule_and_every_outcome_is_explained() -> None:
-    """The reference has a row for each key of a rule file, in its order, and for each outcome."""
+    """The reference names each key of a rule file, in its order, and each outcome."""
     text = prose(ROOT / "docs" / "rules.md")
-    assert re.findall(r"^\| `(\w+)` \|", text.partition("\n## Expressions")[0], re.MULTILINE) == list(
+    assert re.findall(r"^- `(\w+)`: ", text.partition("\n## Expressions")[0], re.MULTILINE) == list(
         keys_of(WrittenRule)
     )
     outcomes = text.partition("\n## Outcomes")[2].partition("\n## ")[0]

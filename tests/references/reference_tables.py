@@ -23,13 +23,15 @@ _TYPE: Final = "type"
 _LISTS_OF_THEIR_OWN: Final = frozenset({App, Expect, *kinds_of(Account)["credentials"].models, Range})
 """All but a range, which has two keys that are explained beside the expectations."""
 _EXPECTATIONS: Final = "app.expect"
+_SAID_ONCE: Final = " Multiply by 8 for bits per second."
+"""Which the page says for all families."""
 _MARKS: Final = {"histogram": "histogram", "gaugehistogram": "gauge histogram"}
 """What the name of a family does not show."""
 _BRIEF: Final = {
     DURATION_WORDS.words: "duration",
     "a whole number": "integer",
     "a number": "number",
-    "a list of numbers, each greater than the one before": "ascending numbers",
+    "a list of numbers, each greater than the one before": "numbers",
     "a text": "text",
     "printable ASCII without spaces": "text",
     "true or false": "boolean",
@@ -152,7 +154,7 @@ def families_list(declarations: Iterable[Declaration], *, of_apps: bool = True) 
         marks = [_MARKS[declaration.kind]] if declaration.kind in _MARKS else []
         marks += [] if declaration.stability == "stable" else [declaration.stability]
         name += f" ({', '.join(marks)})" if marks else ""
-        described.append((name, f"{declaration.help} {declaration.note}".strip()))
+        described.append((name, f"{declaration.help} {declaration.note}".replace(_SAID_ONCE, "").strip()))
     return entries(described)
 
 

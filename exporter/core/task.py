@@ -59,6 +59,7 @@ URL_PROBLEMS: Final = ("too_long", "white_space", "placeholder", "no_app", "no_s
 """What makes a push URL incomplete; of several the first is kept."""
 
 
+# The database holds these types with a digest of their JSON Schema, which has their docstrings: see `SHAPE` in storage.
 class Output(Struct, frozen=True, gc=False):
     """Where a task pushes to: what of one URL may be shown."""
 
@@ -140,7 +141,10 @@ class Sei(Struct, frozen=True, gc=False):
 
 
 class Configuration(Struct, frozen=True, gc=False):
-    """Everything that is configured, without whose it is: equal, and shared, for all tasks that are set up alike."""
+    """Everything that is configured, without whose it is: equal for all tasks that are set up alike.
+
+    Hashable and meant to be shared: what is computed from it alone is computed once for each distinct one.
+    """
 
     region: str | None  # Canonical spelling where the vendor documents it, else what stood there; None: absent
     mix_mode: str  # single, mixed, or what stood there; where absent: single with SingleSubParams alone, else mixed

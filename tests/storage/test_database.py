@@ -146,6 +146,11 @@ def test_tasks_of_another_version_leave_their_times(database: Database, monkeypa
     assert app.violations == {BITRATE: {"a": 500.0}}
 
 
+def test_tasks_that_0_2_0_stored_can_be_read() -> None:
+    """The stored types are those of 0.2.0, docstrings of their classes included: these are a part of the shape, too."""
+    assert database_module.SHAPE == "d1bb2433804f23c0"
+
+
 def test_a_newer_schema_is_refused(database: Database, url: str) -> None:
     """It is not touched, and the sentence says what to do."""
     written(database, batch(entry("a")))

@@ -58,7 +58,7 @@ TIER: Final = Label(
     "Mode and, of mixed tasks with video, the area; `480p` is up to 640 x 480, `720p` up to 1280 x 720.",
 )
 
-ACCOUNT: Final = Label("account", meaning="The account's name in the configuration.")
+ACCOUNT: Final = Label("account", meaning="The account's name.")
 APP_ID: Final = Label("app_id", meaning="The AppId.")
 TASK_ID: Final = Label("task_id", meaning="The TaskId.")
 STATE: Final = Label("state", tuple(State), "The state, least serious first.")

@@ -55,7 +55,7 @@ BUILD_INFO: Final = _info(
     "rtcmpu_exporter_build_info",
     "Version and Git commit of the exporter; always 1.",
     Label("version", meaning="The exporter's version."),
-    Label("revision", meaning="The Git commit of a wheel or image; `unknown` without a release build."),
+    Label("revision", meaning="The Git commit; `unknown` without a release build."),
     Label("python_version", meaning="Python's version."),
 )
 CONFIG_INFO: Final = _info(

@@ -70,7 +70,7 @@ class OutputFacts(Struct, frozen=True, kw_only=True):
         bool,
         _about(
             "Derived: the host is a non-global address, a name without a domain, or a reserved name such as"
-            " `localhost`, `a.local`, `a.test` and `example.com`."
+            " `localhost` and `example.com`."
         ),
     ] = False
     signer: Annotated[

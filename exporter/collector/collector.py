@@ -164,11 +164,11 @@ class Collector:
         began_at = self._clock.monotonic()
         try:
             if await self._attempt(Kind.SWEEP, self._sweep):
-                # Lookups leave enough for the next sweep's turn and reading before the data becomes too old, and yet
-                # may take as long as the sweep did.
+                # Lookups leave the next sweep its turn, and half of the time before the data becomes too old: it may
+                # take much longer, where the service throttles them. Yet they may take as long as the sweep did.
                 took = self._clock.monotonic() - began_at
-                spare = self.intervals.stale_after_seconds - self.intervals.sweep_interval_seconds - 2 * took
-                await self._settle(Kind.SWEEP, within_seconds=max(spare, took))
+                spare = self.intervals.stale_after_seconds - self.intervals.sweep_interval_seconds
+                await self._settle(Kind.SWEEP, within_seconds=max(spare / 2 - took, took))
         finally:
             self.sweeping = self._reading_list = False
 

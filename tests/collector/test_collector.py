@@ -252,6 +252,26 @@ async def test_lookups_that_hang_leave_the_next_sweep_its_turn(deleted: int) -> 
 
 
 @on_virtual_time
+async def test_lookups_that_hang_leave_time_for_a_sweep_that_takes_longer() -> None:
+    """Where the service throttles meanwhile, the next sweep takes much longer; no data is withdrawn all the same."""
+    scene = Scene(60)
+    await scene.start()
+    scene.collector.set_intervals(Intervals(0.5, 6, 60, 1))
+    scene.list.delete("task-20")
+    scene.service.before_look_up = lambda _task_id: asyncio.Event().wait()
+    await scene.collector.sweep()
+    scene.service.one_way_seconds = lambda: 2.5
+    await asyncio.sleep(6)
+    first = sweep_of(scene)
+    sweeping = asyncio.ensure_future(scene.collector.sweep())
+    while sweep_of(scene) is first:
+        await asyncio.sleep(0.5)
+        scene.collector.look_at_clock()
+        assert status_of(scene).data_available
+    await sweeping
+
+
+@on_virtual_time
 async def test_hanging_lookups_of_stored_tasks_leave_the_next_sweep_its_turn() -> None:
     """Tasks of an earlier process are looked up as long as the sweep can spare, and again after the next one."""
     scene = Scene(60)

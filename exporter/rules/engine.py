@@ -211,7 +211,8 @@ class PolicyEngine:
             self._is_held = False
             self._unnoted.extend(
                 (policy, entry.task_id)
-                for policy in map(self._apps.__getitem__, self._waiting)
+                for policy in self._apps.values()
+                if policy.report is None  # also where data is too old to be evaluated
                 for entry in policy.inventory
             )
             self._work(AT_ONCE)

@@ -261,6 +261,24 @@ def test_what_apps_share_later_counts_as_opened(seconds: float, *, is_first: boo
     assert [(app, task_id) for app, _, task_id, _ in world.told.opens if app == LIVE] == [(LIVE, "a")]
 
 
+def test_what_a_restored_app_shares_with_one_that_is_too_old_keeps_its_age() -> None:
+    """The tasks of an app whose data is withdrawn count for other apps after a restart, as they did before."""
+    world = PolicyWorld(ALONE, apps=(LIVE, OTHER))
+    with world.policy.restoring():
+        world.policy.restore(LIVE, {ALONE.rule.version: {"a": NOON - 500}})
+        world.update("a", LIVE, urls=[1], baseline=True)
+        world.put("b", OTHER, urls=[1])
+        world.collect(OTHER, baseline=True, available=False)
+    assert world.open(LIVE) == {"alone": {"a": NOON - 500}}
+    world.clock.advance(100)
+    world.collect(OTHER)
+    assert world.open(LIVE) == {"alone": {"a": NOON - 500}}
+    assert world.report("alone", OTHER).violations == 1
+    world.remove("b", OTHER)
+    world.collect(OTHER)
+    assert world.open(LIVE) == {}
+
+
 async def test_restored_tasks_that_change_before_they_are_evaluated_leave_nothing_behind() -> None:
     """What such a task pushed to when it was restored, and what a removed one did, counts as shared no longer."""
     world = PolicyWorld(ALONE, apps=(LIVE, OTHER))

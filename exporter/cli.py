@@ -260,7 +260,7 @@ def collect(source: "ConfigurationSource", output: Any) -> int:
 @flag("--until=TIME", "a duration or a time (default now)", type=moment, default=math.inf)
 @flag("--app=ID", "of one AppId", "app_id", default="")
 @flag("--task=ID", "of one TaskId", "task_id", default="")
-@flag("--limit=N", "the newest N (default 1000)", type=click.IntRange(min=1), default=1000)
+@flag("--limit=N", "the newest N (default 1000)", type=click.IntRange(1, 10**9), default=1000)
 @output_format("a table, or JSON", "table", "json")
 def history(config_file: Path, output: Any, **wanted: Any) -> int:
     """Print changes of tasks from the database."""

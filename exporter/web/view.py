@@ -137,53 +137,22 @@ class RuleView(Struct, frozen=True):
 class View(Protocol):
     """The source of every response. Nothing here waits or raises."""
 
-    def statuses(self) -> Sequence[AppView]:
-        """Return all configured apps, in the order of the configuration."""
-
-    def trend(self, account: str = "", app_id: str = "") -> Trend:
-        """Return the last hours of one app, or of all together."""
-
-    def metrics(self, exposition_format: Format, *, gzip: bool) -> Body:
-        """Return the exposition."""
-
-    def task_metrics(self, exposition_format: Format, *, gzip: bool) -> Body | None:
-        """Return the exposition of single tasks; None while it is disabled."""
-
-    def budgets(self) -> Sequence[BudgetView]:
-        """Return all budgets, in the order of the configuration."""
-
-    def tasks(self, account: str, app_id: str) -> TasksView | None:
-        """Return the tasks of one app; None: there is no such app."""
-
-    def task(self, account: str, app_id: str, task_id: str) -> TaskView | None:
-        """Return one task; None: the task or the app is unknown."""
-
-    def collect_now(self, account: str, app_id: str) -> SweepStart:
-        """Start reading an app's whole list within the budget, beside its collection."""
-
-    def sweep_report(self, account: str, app_id: str) -> SweepReport | None:
-        """Return the newest reading that `collect_now` started, if any."""
-
-    def past(self) -> Past:
-        """Return what answers questions about the past."""
-
-    def findings(self, kind: FindingKind, app: tuple[str, str] | None = None) -> Iterable[FindingsView]:
-        """Return the findings of one kind, of one app or all: a group for each app and rule with any, in any order."""
-
-    def rules(self) -> Iterable[RuleView]:
-        """Return all rules, also disabled ones, in any order."""
-
-    async def reload(self) -> str | None:
-        """Load the configuration; return why it is refused, None when it is in force."""
-
-    def ready(self) -> str | None:
-        """Return why the exporter is not ready; None when it is."""
-
-    def healthy(self) -> str | None:
-        """Return why the process should be restarted; None when it is healthy."""
-
-    def redacted_config(self) -> str:
-        """Return the configuration in force as YAML, with `<secret>` for each secret."""
-
-    def request_finished(self, path_template: str, code: int) -> None:
-        """Count a response."""
+    def statuses(self) -> Sequence[AppView]: ...  # all configured apps, in the order of the configuration
+    def trend(self, account: str = "", app_id: str = "") -> Trend: ...  # of one app, or of all together
+    def metrics(self, exposition_format: Format, *, gzip: bool) -> Body: ...
+    def task_metrics(self, exposition_format: Format, *, gzip: bool) -> Body | None: ...  # None: it is disabled
+    def budgets(self) -> Sequence[BudgetView]: ...  # in the order of the configuration
+    def tasks(self, account: str, app_id: str) -> TasksView | None: ...  # None: there is no such app
+    def task(self, account: str, app_id: str, task_id: str) -> TaskView | None: ...  # None: it is unknown
+    # Starts reading an app's whole list within the budget, beside its collection.
+    def collect_now(self, account: str, app_id: str) -> SweepStart: ...
+    def sweep_report(self, account: str, app_id: str) -> SweepReport | None: ...  # the newest that was started
+    def past(self) -> Past: ...
+    # A group for each app and rule with any, in any order; of one app, or all.
+    def findings(self, kind: FindingKind, app: tuple[str, str] | None = None) -> Iterable[FindingsView]: ...
+    def rules(self) -> Iterable[RuleView]: ...  # also disabled ones, in any order
+    async def reload(self) -> str | None: ...  # why the configuration is refused; None: it is in force
+    def ready(self) -> str | None: ...  # why the exporter is not ready
+    def healthy(self) -> str | None: ...  # why the process should be restarted
+    def redacted_config(self) -> str: ...  # the configuration in force as YAML, with `<secret>` for each secret
+    def request_finished(self, path_template: str, code: int) -> None: ...  # counts a response

@@ -55,7 +55,8 @@ def test_it_prints_the_changes_of_a_time(capsys: pytest.CaptureFixture[str], tmp
         ((), "", 2, "no database: put storage: {url: sqlite:PATH} into the configuration"),
         ((), STORAGE, 3, "not found: the exporter writes it"),
         (("--since=2027-01-15T08:00:00",), STORAGE, 2, "'2027-01-15T08:00:00': expected a duration such as 24h"),
-        (("--limit=0",), STORAGE, 2, "Invalid value for '--limit': 0 is not in the range x>=1"),
+        ((f"--limit={10**30}",), STORAGE, 2, f"{10**30} is not in the range 1<=x<=1000000000"),
+        (("--limit=0",), STORAGE, 2, "Invalid value for '--limit': 0 is not in the range 1<=x<=1000000000"),
         (("--since=yesterday",), STORAGE, 2, "expected a duration such as 24h, or a time such as 2027-01-15T08:00:00Z"),
     ],
 )

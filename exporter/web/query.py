@@ -37,6 +37,7 @@ _UNIX_SECONDS: Final = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
 _RFC_3339: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
 )
+NUMBER: Final = re.compile("[0-9]{1,15}")  # of a change or a violation
 _BASE64: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -108,7 +109,7 @@ def cursor(*names: int, parse: Callable[[str], tuple[str, ...]] | None = None) -
 
 def number_cursor(text: str) -> tuple[str, ...]:
     """Parse the `next_cursor` of a list of numbered items."""
-    return (text,) if re.fullmatch("[0-9]{1,15}", text) else _refuse()
+    return (text,) if NUMBER.fullmatch(text) else _refuse()
 
 
 def cursor_after(*names: str) -> str:

@@ -14,7 +14,7 @@ from exporter.rules.rule import Exemption, Rule, Severity
 from exporter.web.api.apps_api import AppWithoutDataDocument, apps_without_data
 from exporter.web.api.openapi import endpoint
 from exporter.web.lists import Listing, ordered
-from exporter.web.query import BadQueryError, Query, cursor, cursor_after, cursor_at, sorting
+from exporter.web.query import NUMBER, BadQueryError, Query, cursor, cursor_after, cursor_at, sorting
 from exporter.web.responses import TIMES, about, document_of
 from exporter.web.view import FindingsView, RuleView, TotalsDocument, View
 
@@ -128,7 +128,7 @@ async def resolved_listing(view: View, query: Query) -> Listing:
     apps = await past.apps()
     query.require_known(view, former_apps=apps)
     query = replace(query, after=query.after[:1])
-    if query.after and not query.after[0].isdigit():
+    if query.after and not NUMBER.fullmatch(query.after[0]):
         raise BadQueryError("cursor is not of a page of state=resolved, expected the next_cursor of an answer")
     found = await past.violations(query.of_past(query.limit + 1, ended=True))
     rules = {shown.rule.name: shown.rule for shown in view.rules()}

@@ -121,6 +121,14 @@ EXPECTED = "expected the next_cursor of an answer to the same query"
             (f"{name}?since=2&until=1.5", 400, "since is later than until: nothing can match")
             for name in ("changes", "violations")
         ),
+        *(
+            (
+                f"violations?state=resolved&cursor={cursor_after(number, '', '', '')}",
+                400,
+                "cursor is not of a page of state=resolved, expected the next_cursor of an answer",
+            )
+            for number in ("soon", "\u00b2", "9" * 20)
+        ),
         ("violations?sort=-since&state=resolved", 400, "sort does not go with state=resolved"),
     ],
 )

@@ -20,7 +20,6 @@ from benchmarks.fleet import pages, tasks_of
 from benchmarks.processes import server
 from benchmarks.report import median_seconds, milliseconds, show, times
 from benchmarks.scraping import Scrapes, scrape
-from exporter import __version__
 from exporter.config.model import Buckets
 from exporter.core.clock import SystemClock
 from exporter.metrics.aggregates import Aggregates, AppReport
@@ -97,7 +96,7 @@ def serve_tasks(tasks: int, address: "Connection[str, str]") -> None:
     aggregates = Aggregates(Buckets())
     for number in range(tasks):
         aggregates.add(configurations[number % len(configurations)])
-    exposition = Exposition(families(), SelfMetrics(version=__version__))
+    exposition = Exposition(families(), SelfMetrics())
     exposition.update(("bench",), AppReport(replace(STATUS, app_id="bench"), aggregates))
     _serve(exposition, address)
 
@@ -111,7 +110,7 @@ def serve_series(count: int, address: "Connection[str, str]") -> None:
         labels=tuple(map(Label, LABELS)),
         samples=series,
     )
-    exposition = Exposition([family], SelfMetrics(version=__version__))
+    exposition = Exposition([family], SelfMetrics())
     exposition.update(("bench",), count)
     _serve(exposition, address)
 

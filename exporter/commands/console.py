@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from exporter import __version__
 from exporter.config.mistakes import Mistake
 from exporter.core import log
 from exporter.metrics.self_metrics import SelfMetrics
@@ -47,7 +46,7 @@ def counted(number: int, noun: str) -> str:
 
 def log_errors_only() -> SelfMetrics:
     """Let a command that prints its result log errors alone; return the metrics that count them."""
-    metrics = SelfMetrics(version=__version__)
+    metrics = SelfMetrics()
     log.configure("error", "logfmt", sys.stderr, metrics.message_logged)
     return metrics
 

@@ -4,7 +4,6 @@ import os
 import random
 import sys
 
-from exporter import __version__
 from exporter.commands import ExitCode
 from exporter.core import log
 from exporter.core.clock import SystemClock
@@ -24,7 +23,7 @@ def serve(
     use_systemd_socket: bool = False,
 ) -> int:
     """Collect and serve until a signal; returns the exit code. Raises ConfigError or UsageError."""
-    metrics = SelfMetrics(version=__version__)
+    metrics = SelfMetrics()
     log.configure(log_level, log_format, sys.stderr, metrics.message_logged)
     try:
         daemon = Daemon(

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from exporter import __version__
 from exporter.commands import ExitCode
 from exporter.config.mistakes import UsageError
 from exporter.config.model import AccessKey, Account, App, Collection, Config, Quota
@@ -56,7 +55,7 @@ EXPECTATIONS: Final[Mapping[str, Expect]] = MappingProxyType(
 
 def demo(options: Options, simulator_host: str, simulator_port: int, *, log_level: log.Level) -> int:
     """Run both until a signal; returns the exit code. Raises UsageError."""
-    metrics = SelfMetrics(version=__version__)
+    metrics = SelfMetrics()
     log.configure(log_level, "logfmt", sys.stderr, metrics.message_logged)
     run(_run(options, simulator_host, simulator_port, metrics))
     return ExitCode.FINE

@@ -41,9 +41,7 @@ CODEC: Final = Label("codec", (*task.VIDEO_CODECS, OTHER, NONE), "VideoCodec.")
 PROFILE: Final = Label("profile", (*task.VIDEO_PROFILES, OTHER, NONE), "The profile of EnhancedParam.")
 PRESET: Final = Label("preset", (*task.VIDEO_PRESETS, OTHER, NONE), "The preset of EnhancedParam.")
 RESOLUTION: Final = Label(
-    "resolution",
-    (*task.RESOLUTIONS, NONE),
-    "By the exact length of the short side; `portrait_` if height > width.",
+    "resolution", (*task.RESOLUTIONS, NONE), "By the exact length of the short side; `portrait_` if height > width."
 )
 CHANNELS: Final = Label("channels", (*map(str, task.AUDIO_CHANNELS), OTHER, NONE), "AudioChannels.")
 SAMPLE_RATE: Final = Label(

@@ -119,10 +119,7 @@ _VALUES: Final = (
     ),
     _configured("panes", "Number of panes of a task with EncodeParams that is not audio-only.", "panes"),
     _configured(
-        "users",
-        "Number of users in the task's UserInfos.",
-        "users",
-        note="Absent for an empty list (all users).",
+        "users", "Number of users in the task's UserInfos.", "users", note="Absent for an empty list (all users)."
     ),
     _number(
         "rtcmpu_task_first_seen_timestamp_seconds",

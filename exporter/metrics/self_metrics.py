@@ -18,7 +18,7 @@ from prometheus_client import (
     ProcessCollector,
 )
 
-from exporter import revision
+from exporter import __version__, revision
 from exporter.core.collection_state import State
 from exporter.metrics import labels
 from exporter.metrics.family import Declaration, Kind, Label, headers, metric_lines, render_metrics
@@ -64,8 +64,7 @@ CONFIG_INFO: Final = _info(
     Label("sha256", meaning="Digest of the configuration."),
 )
 CONFIG_LAST_RELOAD_SUCCESSFUL: Final = _gauge(
-    "rtcmpu_exporter_config_last_reload_successful",
-    "1 if the last load of the configuration succeeded, else 0.",
+    "rtcmpu_exporter_config_last_reload_successful", "1 if the last load of the configuration succeeded, else 0."
 )
 CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP: Final = _gauge(
     "rtcmpu_exporter_config_last_reload_success_timestamp_seconds",
@@ -361,7 +360,7 @@ class AccountMetrics:
 class SelfMetrics(OwnFamilies):
     """The exporter's own metrics. `message_logged` and `render` may be called from any thread."""
 
-    def __init__(self, *, version: str) -> None:
+    def __init__(self, version: str = __version__) -> None:
         super().__init__()
         self._accounts: dict[str, AccountMetrics] = {}
         self._apps: set[tuple[str, str]] = set()

@@ -123,13 +123,7 @@ TASK_FAMILIES: Final[tuple[AppFamily, ...]] = (
         zero_filled=True,
         note="Labels show such values as `other`.",
     ),
-    _counted(
-        "rtcmpu_tasks",
-        "Listed tasks.",
-        "tasks",
-        (labels.TASK_REGION, labels.MIX_MODE),
-        zero_filled=True,
-    ),
+    _counted("rtcmpu_tasks", "Listed tasks.", "tasks", (labels.TASK_REGION, labels.MIX_MODE), zero_filled=True),
     _counted(
         "rtcmpu_task_outputs", "Distinct push URLs of each listed task, summed.", "outputs", (labels.CDN, labels.SCHEME)
     ),
@@ -146,10 +140,7 @@ TASK_FAMILIES: Final[tuple[AppFamily, ...]] = (
         labels=(labels.SIGNER,),
     ),
     _task_family(
-        "rtcmpu_task_outputs_by_host",
-        "Push URLs of listed tasks by host.",
-        _outputs_by_host,
-        labels=(labels.HOST,),
+        "rtcmpu_task_outputs_by_host", "Push URLs of listed tasks by host.", _outputs_by_host, labels=(labels.HOST,)
     ),
     _counted(
         "rtcmpu_tasks_by_video",

@@ -156,8 +156,6 @@ class Renderer:
             chart_lines=chart_lines,
         )
         environment.filters.update(
-            FILTERS,
-            age=lambda then: age(then, self._clock.now()),
-            wait=lambda then: wait(then, self._clock.now()),
+            FILTERS, age=lambda then: age(then, self._clock.now()), wait=lambda then: wait(then, self._clock.now())
         )
         return environment

@@ -127,13 +127,14 @@ class PolicyEngine:
         if rule_set.push_auth != self._common.push_auth:
             whole, self._common.push_auth = True, rule_set.push_auth
             self._common.evaluations = SharedEvaluations()  # facts of a configuration may differ
-        before, self._apps = self._apps, {}
+        before = dict(self._apps)  # all are known to the end: what one app no longer has may concern tasks of another
         for key, app, inventory in apps:
             policy = before.pop(key, None) or AppPolicy(key, self._common)
             policy.configure(app, inventory, rule_set.of_app(*key), whole=whole)
             self._apps[key] = policy
             self._wait(policy)
         for key in before:
+            del self._apps[key]
             self._waiting.pop(key, None)
             self._paused_until.pop(key, None)
             if self._common.shared_outputs is not None:

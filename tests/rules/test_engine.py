@@ -334,6 +334,27 @@ async def test_what_was_restored_but_not_evaluated_goes_with_its_inventory() -> 
     assert (report.violations, report.resolved) == (0, 0)
 
 
+async def test_what_goes_with_an_inventory_is_shared_by_no_evaluated_task() -> None:
+    """A reload that replaces a restored app before it is evaluated resolves what it shared with a later app."""
+    world = PolicyWorld(ALONE, apps=(LIVE, OTHER))
+    world.clock.per_look = 0.001
+    with world.policy.restoring():
+        world.put("a", urls=[1])
+        for number in range(AT_ONCE):
+            world.put(f"more-{number}", urls=[number + 10])
+        world.collect(baseline=True)
+        world.put("b", OTHER, urls=[1])
+        world.collect(OTHER, baseline=True)
+    while world.policy.app(OTHER).report is None:
+        world.policy.tick()
+    assert world.policy.app(LIVE).report is None
+    assert world.report("alone", OTHER).violations == 1
+    world.replace_inventory()
+    world.apply(ALONE)
+    await asyncio.wait_for(world.policy.settle(), timeout=10)
+    assert world.report("alone", OTHER).violations == 0
+
+
 def test_a_restored_app_that_can_not_be_evaluated_keeps_no_other_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its failure is reported, once, and the others are restored."""
     failed: list[tuple[AppKey, Exception]] = []

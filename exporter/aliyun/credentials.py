@@ -151,6 +151,7 @@ class CredentialsSource:
         if self._renewal is not None:
             self._renewal.cancel()
             await asyncio.gather(self._renewal, return_exceptions=True)
+            self._answered.set()  # a renewal that had not begun says nothing
 
     def _signatures(self) -> list[object]:
         return [file_signature(path) for path in self._source.files]

@@ -286,13 +286,16 @@ async def test_a_caller_that_gives_up_disturbs_nobody(service: TokenService, rel
             await hasty
 
 
-async def test_closing_ends_what_waits_for_a_thread(service: TokenService, release: threading.Event) -> None:
-    """Callers get an error, and no task is left, though the thread hangs."""
+@pytest.mark.parametrize("seconds", [0.01, 0])
+async def test_closing_ends_what_waits_for_a_thread(
+    service: TokenService, release: threading.Event, seconds: float
+) -> None:
+    """Callers get an error, and no task is left, though the thread hangs or was not started yet."""
     async with source_of(service, hanging(service, release)) as source:
         waiting = asyncio.create_task(source.get())
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(seconds)
     with pytest.raises(ApiError):
-        await waiting
+        await asyncio.wait_for(waiting, timeout=5)
     await asyncio.sleep(0)
     assert asyncio.all_tasks() == {asyncio.current_task()}
 

@@ -46,10 +46,7 @@ class Proxy(NamedTuple):
 def proxy_for(
     scheme: str, host: str, port: int, *, configured: str | None, environment: Mapping[str, str]
 ) -> Proxy | None:
-    """Return the proxy for requests to a host; None: none.
-
-    NO_PROXY does not concern the configured one. Raises ValueError that names the setting, never its value.
-    """
+    """Return the proxy for requests to a host, if any; raises ValueError that names the setting, never its value."""
     if configured is not None:
         return _checked(configured, "proxy")
     name, proxy = _variable(f"{scheme}_proxy", environment)

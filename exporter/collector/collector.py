@@ -116,10 +116,7 @@ class Collector:
             self._tell([])
 
     def restore(self, saved: SavedApp) -> bool:
-        """Begin with what an earlier process accepted, at its true age, as the baseline of changes.
-
-        Returns False, and uses only the first-seen times, if it can't be read or is from the future.
-        """
+        """Begin with what an earlier process accepted, as baseline; False: it can't be read, or is from the future."""
         age_seconds = 0.0 if saved.sweep is None else self._clock.now() - saved.sweep.began
         if saved.sweep is None or age_seconds < -REPLICA_LAG_SECONDS:
             reason = "another version wrote them" if saved.sweep is None else "they are from the future"

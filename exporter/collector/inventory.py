@@ -37,10 +37,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         last_changed: float = 0.0,
         start_known: bool = False,
     ) -> "Entry":
-        """Pack a task that a request brought which was sent at a monotonic time.
-
-        `start_known`: it was added while this or an earlier process looked, about at `first_seen`.
-        """
+        """Pack a task of a request's answer; `sent_at` is monotonic. `start_known`: a process saw it being added."""
         channel_id = task.channel_id.encode("utf-8", "surrogatepass")
         head = _HEAD.pack(task.row_digest, first_seen, last_changed, sent_at, start_known)
         sizes = _SIZES.pack(len(channel_id), len(task.digests))
@@ -224,10 +221,7 @@ class Inventory:
         return changes
 
     def forget_superseded(self, *, before: float) -> None:
-        """Forget replaced and removed versions that no answer to a request sent after `before` needs.
-
-        That is when the oldest reading began that is still under way, in monotonic seconds.
-        """
+        """Forget versions that no reading needs which began at or after `before`, in monotonic seconds."""
         while self._expiries and self._expiries[0][0] <= before:
             expiry, key = self._expiries.popleft()
             if isinstance(key, str):

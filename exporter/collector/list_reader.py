@@ -72,10 +72,7 @@ class ListReader:
         return reading
 
     async def read_all(self, fetch: Fetch, task_id_of: TaskIdOf, *, expected_tasks: int, plan: Plan) -> Reading:
-        """Read the whole list in one pass, several requests in flight; `expected_tasks` 0: not known.
-
-        Raises ApiError, or IncompleteReadingError if the list moved too fast.
-        """
+        """Read the list whole (`expected_tasks` 0: not known); raises ApiError, IncompleteReadingError if it moved."""
         whole = self._pass(task_id_of, plan, max_tasks=self.max_tasks, to_the_end=True)
         ahead: deque[tuple[Window, asyncio.Future[WindowAnswer]]] = deque()
         try:
@@ -148,10 +145,7 @@ class SweepReader:
         self._clock = clock
 
     async def read(self, seen_in_front: set[str]) -> WholeReading:
-        """Read all of the list; what its last readings of the front see is added to what updates see meanwhile.
-
-        Raises ApiError, or IncompleteReadingError if the list moved too fast.
-        """
+        """Read the whole list, and the front after it; raises ApiError, or IncompleteReadingError if it moved."""
         inventory, whole = self._inventory, WholeReading(began=self._clock.monotonic())
         self._seen_in_front = seen_in_front
         previous: Reading | None = None

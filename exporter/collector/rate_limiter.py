@@ -144,10 +144,7 @@ class Permits:
         self._round_trips = RoundTrips()
 
     def ready_at(self, requests_per_second: float) -> float:
-        """When the next request may be sent; infinity: not before a running one has ended.
-
-        A rate between whole numbers counts as the lower; below one request a second the window is longer.
-        """
+        """When the next request may be sent, at the whole part of a rate; infinity: once a running one has ended."""
         spare = max(1, math.floor(requests_per_second)) - self.in_flight
         if spare <= 0 or self.in_flight >= MAX_IN_FLIGHT:
             return math.inf
@@ -289,10 +286,7 @@ class Limiter:
         self._admit()
 
     def lend(self, until: float, then: float, *, extend: bool = True) -> None:
-        """Allow the configured rate until a monotonic time only, and from then on at most another; 0: nothing.
-
-        Without `extend` the earlier of this time and the one that is set counts.
-        """
+        """Allow the configured rate until a monotonic time, then at most another; without `extend` never for longer."""
         if extend or until < self._lent_until:
             self._lent_until, self._rate_after = until, then
         self._admit()

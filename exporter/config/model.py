@@ -308,10 +308,7 @@ class Storage(Section):
         return self
 
     def database_url(self) -> str:
-        """Return the URL, read again if it is in a file; an SQLite path is relative to the file that names it.
-
-        Raises OSError or UnicodeDecodeError if `url_file` can't be read.
-        """
+        """Return the URL, read again if in a file, an SQLite path absolute; raises OSError, UnicodeDecodeError."""
         url = self.url.reveal()
         return _absolute(url, self.url.path.parent) if isinstance(self.url, SecretFile) else url
 

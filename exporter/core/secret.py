@@ -82,10 +82,7 @@ class SecretFile(Secret):
         return self._path
 
     def reveal(self) -> str:
-        """Return the file's text without white space and byte order marks around it.
-
-        Raises OSError if it can't be read, is not a regular file, or has more than 64 KiB; UnicodeDecodeError.
-        """
+        """Return the file's text, stripped; raises OSError (also for no file, or over 64 KiB), UnicodeDecodeError."""
         content = read_regular(self._path, _LARGEST_FILE_BYTES + 1)
         if len(content) > _LARGEST_FILE_BYTES:
             raise OSError(errno.EFBIG, "it is larger than 64 KiB", str(self._path))

@@ -28,7 +28,6 @@ from exporter.commands.options import (
     configuration,
     count,
     flag,
-    host_and_port,
     listen_addresses,
     log_level,
     moment,
@@ -159,7 +158,7 @@ def demo(simulator_address: str, level: Any, **options: Any) -> int:
     from exporter.commands import simulator_commands as command
     from exporter.service.daemon import Options
 
-    return command.demo(Options(**options), *host_and_port(simulator_address), log_level=level)
+    return command.demo(Options(**options), simulator_address, log_level=level)
 
 
 class Simulate(Command):
@@ -204,7 +203,7 @@ def simulate(ctx: click.Context, /, listen_address: str, *, is_demo: bool, **opt
         name = str(parameter.name)
         if name in options and ctx.get_parameter_source(name) is not ParameterSource.DEFAULT:
             raise UsageError(f"--demo does not go with {parameter.opts[0]}: its fleet is fixed")
-    return command.simulate(None if is_demo else SimulatorOptions(**options), *host_and_port(listen_address))
+    return command.simulate(None if is_demo else SimulatorOptions(**options), listen_address)
 
 
 @cli.command(

@@ -16,6 +16,7 @@ from tests.support.command_line import logging_restored
 INVALID = ".*: Invalid value for "
 NO_APPS = "no apps configured: pass --config.file=FILE or --app.id=ID.*"
 NOT_BOTH = "--config.file does not go with --app.id .*"
+EXPECTED_ADDRESS = ": expected :PORT, HOST:PORT or .IPV6.:PORT, for example :10678"
 NO_FILE = "/nowhere/x.yml:1:1: the file can't be read .*"
 
 
@@ -129,10 +130,10 @@ def test_examples_of_the_simulator_name_faults_that_there_are(capsys: pytest.Cap
         (["simulate", "--variant=bogus=1"], "variant 'bogus=1': expected NAME=VALUE with one of past_end.*"),
         (["simulate", "--variant=past_end"], "variant 'past_end': expected NAME=VALUE.*"),
         (["simulate", "--variant=past_end=bogus"], "variant: Invalid enum value 'bogus'.*"),
-        (["simulate", "--listen-address=x"], "'x': expected HOST:PORT"),
-        (["simulate", "--listen-address=localhost:70000"], "'localhost:70000': expected HOST:PORT"),
-        (["demo", "--simulator.listen-address=x"], "'x': expected HOST:PORT"),
-        (["demo", "--simulator.listen-address=[::1]:0x1"], "'\\[::1\\]:0x1': expected HOST:PORT"),
+        (["simulate", "--listen-address=x"], f"listen address 'x'{EXPECTED_ADDRESS}"),
+        (["simulate", "--listen-address=localhost:70000"], f"listen address 'localhost:70000'{EXPECTED_ADDRESS}"),
+        (["demo", "--simulator.listen-address=x"], f"listen address 'x'{EXPECTED_ADDRESS}"),
+        (["demo", "--simulator.listen-address=[::1]:0x1"], f"listen address '\\[::1\\]:0x1'{EXPECTED_ADDRESS}"),
     ],
 )
 def test_a_wrong_command_line_is_one_line_and_exit_code_2(

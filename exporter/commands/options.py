@@ -224,11 +224,3 @@ def log_level(default: str) -> Callable[[F], F]:
 def output_format(text: str, *formats: str) -> Callable[[F], F]:
     """Add the flag that says how to print what was found, by default as a table."""
     return choice("--output", "output", formats, f"{text} (default table)")
-
-
-def host_and_port(address: str) -> tuple[str, int]:
-    """Split HOST:PORT; raises UsageError if it is none."""
-    host, _, port = address.rpartition(":")
-    if not (port.isascii() and port.isdecimal()) or int(port) > 65_535:
-        raise UsageError(f"{address!r}: expected HOST:PORT")
-    return host.strip("[]") or "127.0.0.1", int(port)

@@ -24,7 +24,7 @@ from exporter.simulator.service import Service
 from exporter.simulator.simulation import ACCOUNTS, SimulatorOptions, build_service, demo_service
 from exporter.simulator.task_maker import ALIBABA_HOST, ALIBABA_VALIDITY_SECONDS
 from exporter.web.addresses import url_prefix
-from exporter.web.http_server import ListenError
+from exporter.web.http_server import ListenAddress, ListenError, parse_listen_address
 
 _PUSH_HOSTS: Final = (ALIBABA_HOST, "*.partner.example.net")
 
@@ -53,17 +53,17 @@ EXPECTATIONS: Final[Mapping[str, Expect]] = MappingProxyType(
 """By AppId."""
 
 
-def demo(options: Options, simulator_host: str, simulator_port: int, *, log_level: log.Level) -> int:
+def demo(options: Options, simulator_address: str, *, log_level: log.Level) -> int:
     """Run both until a signal; returns the exit code. Raises UsageError."""
     metrics = SelfMetrics()
     log.configure(log_level, "logfmt", sys.stderr, metrics.message_logged)
-    run(_run(options, simulator_host, simulator_port, metrics))
+    run(_run(options, parse_listen_address(simulator_address), metrics))
     return ExitCode.FINE
 
 
-async def _run(options: Options, simulator_host: str, simulator_port: int, metrics: SelfMetrics) -> None:
+async def _run(options: Options, simulator_address: ListenAddress, metrics: SelfMetrics) -> None:
     ends_with_terminal = signal.getsignal(signal.SIGHUP) is signal.SIG_DFL  # nohup ignores its end
-    simulator = await _started(demo_service(), simulator_host, simulator_port, "--simulator.listen-address")
+    simulator = await _started(demo_service(), simulator_address, "--simulator.listen-address")
     try:
         config = _config(simulator.url)
         source = ConfigurationSource.of_config(config)
@@ -120,19 +120,19 @@ def _introduce(scheme: str, address: str, prefix: str, simulator: str) -> None:
     sys.stdout.flush()
 
 
-def simulate(options: SimulatorOptions | None, host: str, port: int) -> int:
+def simulate(options: SimulatorOptions | None, address: str) -> int:
     """Serve a fleet, without options the demonstration's, until a signal; returns the exit code. Raises UsageError."""
     try:
         service = demo_service() if options is None else build_service(options)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    run(serve_alone(service, host, port))
+    run(serve_alone(service, parse_listen_address(address)))
     return ExitCode.FINE
 
 
-async def serve_alone(service: Service, host: str, port: int) -> None:
+async def serve_alone(service: Service, address: ListenAddress) -> None:
     """Print where a service is and what reads it, and serve it until a signal. Raises ListenError."""
-    running = await _started(service, host, port, "--web.listen-address")
+    running = await _started(service, address, "--web.listen-address")
     sys.stdout.write(f"simulator  {running.url}\n")
     for account in service.accounts.values():
         sys.stdout.write(
@@ -146,7 +146,8 @@ async def serve_alone(service: Service, host: str, port: int) -> None:
     await running.close()
 
 
-async def _started(service: Service, host: str, port: int, flag: str) -> server.RunningServer:
+async def _started(service: Service, address: ListenAddress, flag: str) -> server.RunningServer:
+    host, port = address.host or "127.0.0.1", address.port
     try:
         return await server.start(service, host, port)
     except (OSError, UnicodeError) as error:

@@ -224,7 +224,7 @@ def parse_listen_address(text: str) -> ListenAddress:
     host, colon, port = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     host = host[1:-1] if bracketed else host
-    well_formed = colon and port.isascii() and port.isdigit() and int(port) <= 65535
+    well_formed = colon and port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535
     if not well_formed or (":" in host) != bracketed or not host.isprintable() or " " in host:
         raise ListenError(f"listen address {text!r}: expected :PORT, HOST:PORT or [IPV6]:PORT, for example :10678")
     return ListenAddress(host, int(port))

@@ -33,10 +33,11 @@ TESTS = Path(__file__).parent
 LONGEST = tuple(
     TESTS / path
     for path in (
-        *("processes/test_sharing.py", "processes/test_odd_answers.py", "collector/test_enemies.py"),
-        *("processes/test_commands.py", "processes/test_browser.py", "faults/test_matrix.py"),
-        *("storage/test_killed_writers.py", "processes/test_alerting.py", "processes/test_push_keys.py"),
-        "processes/test_dashboards.py",
+        *("processes/test_sharing.py", "processes/test_commands.py", "collector/test_enemies.py"),
+        *("processes/test_browser.py", "processes/test_alerting.py", "faults/test_matrix.py"),
+        *("processes/test_odd_answers.py", "processes/test_shutdown.py", "storage/test_failures.py"),
+        *("processes/test_dashboards.py", "processes/test_push_keys.py", "docs/test_commands.py"),
+        *("faults/test_undocumented.py", "processes/test_canaries.py", "processes/test_prometheus.py"),
     )
 )
 """Of test files, in the order in which they begin: none is to be the last alone, and one computes while others wait."""
@@ -46,9 +47,9 @@ LOW_PRIORITY = 5
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Return one worker more than there are processors, or than twice as many where tests wait for other programs."""
+    """Return one worker more than there are processors, or than thrice as many where tests wait for other programs."""
     processors = len(os.sched_getaffinity(0))
-    return 1 + (processors if "not processes" in config.option.markexpr else 2 * processors)
+    return 1 + (processors if "not processes" in config.option.markexpr else 3 * processors)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -17,6 +17,7 @@ import aiohttp
 import pytest
 
 from exporter.config.model import Account, App, Collection, Config, Quota
+from exporter.core.collection_state import State
 from exporter.rules.rule_loader import rule_set_of
 from exporter.rules.rule_set import RuleSet
 from exporter.simulator import protocol as message
@@ -62,7 +63,15 @@ class World(Monitored):
 
     async def until_true(self, *app_ids: str, within_seconds: float = 60.0) -> float:
         """Wait until apps are up and what is published of them is true; return after how many seconds it was."""
-        return await self.until(lambda seen: self.is_true(seen, *app_ids), within_seconds=within_seconds)
+        return await self.until(
+            lambda seen: self.is_true(seen, *app_ids),
+            within_seconds=within_seconds,
+            can_hold=lambda: self._are_ok(*app_ids),
+        )
+
+    def _are_ok(self, *app_ids: str) -> bool:
+        apps = self.monitor.apps
+        return all(apps[ACCOUNT, app_id].collector.status.state is State.OK for app_id in app_ids)
 
     def task_ids(self, app_id: str) -> list[str]:
         """Return an app's tasks in the order of the list."""
@@ -72,11 +81,19 @@ class World(Monitored):
         return true_samples(tuple(self.service.listed(app_id)))
 
     async def until(
-        self, condition: Callable[["Seen"], bool], *, within_seconds: float = 30.0, look_every_seconds: float = 1.0
+        self,
+        condition: Callable[["Seen"], bool],
+        *,
+        within_seconds: float = 30.0,
+        look_every_seconds: float = 1.0,
+        can_hold: Callable[[], bool] = lambda: True,
     ) -> float:
-        """Return after how many seconds a condition held of what is seen."""
+        """Return after how many seconds a condition held of what is seen.
+
+        `can_hold` says whether it could hold at all: to render what is published and to read that takes long.
+        """
         began = self.clock.monotonic()
-        while not condition(self.seen()):
+        while not (can_hold() and condition(self.seen())):
             assert self.clock.monotonic() - began < within_seconds, f"not within {within_seconds:g} s"
             await self.clock.sleep(look_every_seconds)
         return self.clock.monotonic() - began

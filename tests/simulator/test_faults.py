@@ -9,23 +9,104 @@ from exporter.simulator.protocol import Response
 from tests.simulator.support import ManualClock, page_query, signed, small_service
 
 LOOK_UP = {"AppId": "app", "TaskId": "task-1"}
+REFUSALS = {
+    (400, "Throttling.User"): "throttled_400 throttled_400_wait throttled_user_api",
+    (429, "Throttling.User"): "throttled_429 throttled_429_wait",
+    (503, "Throttling.User"): "throttled_503 throttled_503_wait",
+    (400, "Rejected.Throttling"): "rejected_throttling",
+    (500, "InternalError"): "internal_error",
+    (503, "ServiceUnavailable"): "service_unavailable",
+    (404, "InvalidAccessKeyId.NotFound"): "wrong_key",
+    (400, "InvalidAccessKeyId.Inactive"): "inactive_key",
+    (400, "InvalidSecurityToken.Expired"): "expired_token",
+    (400, "InvalidSecurityToken.Malformed"): "malformed_token",
+    (400, "SignatureDoesNotMatch"): "wrong_signature",
+    (400, "SignatureNonceUsed"): "nonce_used",
+    (400, "InvalidTimeStamp.Expired"): "expired_timestamp",
+    (403, "Forbidden"): "forbidden",
+    (403, "Forbidden.RAM"): "forbidden_ram",
+    (403, "OperationDenied"): "not_enabled",
+    (400, "InvalidAppId"): "invalid_app",
+    (404, "AppInfoNotExist"): "app_not_found",
+    (400, "InvalidParam"): "rejected",
+    (400, "Odd.Refusal"): "unknown_code unknown_code_user_limit",
+    (404, "InvalidAction.NotFound"): "no_such_action",
+}
+"""Faults that refuse a request as the vendor does, by the documented status and code."""
+PAGES = {"not_json": 200, "redirect": 302, "blocked_by_proxy": 403, "not_found_page": 404}
+PAGES |= {"throttled_by_proxy": 429, "bad_gateway": 502}
+"""Faults that answer with something else than the service, by its status."""
+IDS = [f"task-{number}" for number in range(29, -1, -1)]
+LISTED = {
+    "endless_pages": [f"endless-2-{number}" for number in range(10)],
+    "repeated_pages": IDS[:10],
+    "too_many_rows": [f"surplus-{number}" for number in range(11)],
+    "other_tasks": ["not-asked-for-0", "not-asked-for-1"],
+    "foreign_app_id": ["foreign-0"],
+    "empty_list": [],
+    "short_page": IDS[10:16],
+    "slow": IDS[10:20],
+}
+"""What is listed on the second page of ten rows, of thirty."""
+OTHERS = {"lower_case_error", "truncated_json", "tasks_not_a_list", "no_request_id", "body_is_a_list", "reset", "hang"}
 
 
-def answer(name: str) -> Response:
-    """Return what a fault makes of the answer to a request."""
-    service = small_service(ManualClock(), 30)
-    service.faults.add(Fault(name))
+def answer(name: str | None) -> Response:
+    """Return what a fault makes of the answer to a request; None: the answer as it should be."""
+    service = small_service(ManualClock(), 30, compression=False)
+    if name is not None:
+        service.faults.add(Fault(name))
     return service.handle(signed(page_query(2, 10)))
 
 
-def test_refusals_have_the_documented_body() -> None:
-    """What is refused with a code says all that the vendor's errors say; one says it in lower case."""
-    answers = {name: answer(name) for name, fault in FAULTS.items() if "HTML" not in fault.description}
-    refusals = {name: json.loads(each.body) for name, each in answers.items() if each.status not in {200, 302}}
-    assert len(refusals) > 5
-    assert set(refusals.pop("lower_case_error")) == {"code", "message", "requestId"}
-    for name, body in refusals.items():
-        assert set(body) == {"RequestId", "HostId", "Code", "Message", "Recommend"}, name
+def test_every_fault_is_expected_here() -> None:
+    """None is noticed by the exporter's tests alone."""
+    refusals = [name for names in REFUSALS.values() for name in names.split()]
+    assert sorted([*refusals, *PAGES, *LISTED, *OTHERS]) == sorted(FAULTS)
+
+
+@pytest.mark.parametrize(("documented", "names"), REFUSALS.items(), ids=str)
+def test_refusals_are_as_documented(documented: tuple[int, str], names: str) -> None:
+    """Status and code are the vendor's, and the body says all that the vendor's errors say."""
+    for name in names.split():
+        refusal = answer(name)
+        body = json.loads(refusal.body)
+        assert (refusal.status, body["Code"]) == documented
+        assert set(body) == {"RequestId", "HostId", "Code", "Message", "Recommend"}
+
+
+def test_other_programs_answer_otherwise() -> None:
+    """A proxy, or another server, answers with a page, a gateway with keys in lower case."""
+    assert {name: answer(name).status for name in PAGES} == PAGES
+    for name in PAGES.keys() - {"redirect"}:
+        assert answer(name).body.startswith(b"<html>")
+    assert answer("redirect").headers["Location"]
+    lower_case = answer("lower_case_error")
+    assert (lower_case.status, set(json.loads(lower_case.body))) == (500, {"code", "message", "requestId"})
+
+
+@pytest.mark.parametrize("name", LISTED)
+def test_a_page_lists_something_else(name: str) -> None:
+    """The answer has the form that is documented; its rows are not those that were asked for, or come late."""
+    response, good = answer(name), answer(None)
+    tasks = json.loads(response.body)["MPUTasks"]
+    assert (response.status, [task["TaskId"] for task in tasks]) == (200, LISTED[name])
+    assert {task["AppId"] for task in tasks} <= {"another-app" if name == "foreign_app_id" else "app"}
+    assert response.delay_seconds == good.delay_seconds + (2.0 if name == "slow" else 0.0)
+
+
+def test_a_page_is_malformed() -> None:
+    """The answer ends early, or lacks its form; or there is none."""
+    good = answer(None).body
+    broken = {name: answer(name) for name in OTHERS - {"lower_case_error"}}
+    assert {each.status for each in broken.values()} == {200}
+    truncated = broken["truncated_json"].body
+    assert good.startswith(truncated)
+    assert len(good) > len(truncated) > len(good) / 2
+    assert json.loads(broken["tasks_not_a_list"].body)["MPUTasks"] == "none"
+    assert json.loads(broken["no_request_id"].body) == {"MPUTasks": json.loads(good)["MPUTasks"]}
+    assert json.loads(broken["body_is_a_list"].body) == [json.loads(good)]
+    assert {each.delivery for name, each in broken.items() if name == each.delivery} == {"reset", "hang"}
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 from xml.etree import ElementTree as ET
@@ -220,9 +219,7 @@ FINGERPRINT: Final = "rtcmpuFinding/v1"  # what identifies a finding over runs: 
 IN_ADDRESSES: Final = "%:/?#[]@!$&'()*+,;="
 """What is in an address as it is, beside letters, digits and `-._~`: RFC 3986, section 2."""
 
-LEVELS: Final[Mapping[Severity, str]] = MappingProxyType(
-    {Severity.INFO: "note", Severity.WARNING: "warning", Severity.CRITICAL: "error"}
-)
+LEVELS: Final[Mapping[Severity, str]] = {Severity.INFO: "note", Severity.WARNING: "warning", Severity.CRITICAL: "error"}
 
 
 def as_sarif(audit: Audit, directory: Path) -> str:

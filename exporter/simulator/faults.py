@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from random import Random
-from types import MappingProxyType
 from typing import Final, Literal
 
 import msgspec
@@ -45,14 +44,12 @@ class FaultKind(Struct, frozen=True):
     broken: Callable[[Exchange], Response]
 
 
-_JSON: Final = MappingProxyType({"Content-Type": "application/json;charset=utf-8"})
-_HTML: Final = MappingProxyType({"Content-Type": "text/html"})
+_JSON: Final = {"Content-Type": "application/json;charset=utf-8"}
+_HTML: Final = {"Content-Type": "text/html"}
 _THROTTLED_MESSAGE: Final = "Request was denied due to user flow control."
-_RETRY_AFTER: Final = MappingProxyType({"x-acs-retry-after": str(THROTTLED_WAIT_MILLISECONDS)})
-_USER_API_LIMIT: Final = MappingProxyType(
-    {"x-ratelimit-user-api": f"Limit:50,Remain:0,TimeLeft:{THROTTLED_WAIT_MILLISECONDS},Reset:0"}
-)
-_USER_LIMIT: Final = MappingProxyType({"x-ratelimit-user": "Limit:50,Remain:0,TimeLeft:1000,Reset:0"})
+_RETRY_AFTER: Final = {"x-acs-retry-after": str(THROTTLED_WAIT_MILLISECONDS)}
+_USER_API_LIMIT: Final = {"x-ratelimit-user-api": f"Limit:50,Remain:0,TimeLeft:{THROTTLED_WAIT_MILLISECONDS},Reset:0"}
+_USER_LIMIT: Final = {"x-ratelimit-user": "Limit:50,Remain:0,TimeLeft:1000,Reset:0"}
 
 
 def error_response(error: ServiceError, request_id: str) -> Response:
@@ -118,68 +115,64 @@ def _slow(exchange: Exchange) -> Response:
 
 _WAIT: Final = "the same with x-acs-retry-after"
 
-FAULTS: Final[Mapping[str, FaultKind]] = MappingProxyType(
-    {
-        "throttled_400": _throttled("Throttling.User as 400", 400),
-        "throttled_429": _throttled("Throttling.User as 429", 429),
-        "throttled_503": _throttled("Throttling.User as 503", 503),
-        "throttled_400_wait": _throttled(_WAIT, 400, _RETRY_AFTER),
-        "throttled_429_wait": _throttled(_WAIT, 429, _RETRY_AFTER),
-        "throttled_503_wait": _throttled(_WAIT, 503, _RETRY_AFTER),
-        "throttled_user_api": _throttled("400 with x-ratelimit-user-api", 400, _USER_API_LIMIT),
-        "throttled_by_proxy": _html("429 as HTML with Retry-After", 429, "Too Many Requests", {"Retry-After": "2"}),
-        "internal_error": _refused("InternalError, 500", "An error occurred."),
-        "service_unavailable": _refused("ServiceUnavailable, 503", "The service is unavailable."),
-        "bad_gateway": _html("502 as HTML", 502, "Bad Gateway"),
-        "blocked_by_proxy": _html("403 as HTML", 403, "Forbidden"),
-        "lower_case_error": FaultKind("500 whose keys are in lower case", _lower_case_error),
-        "truncated_json": FaultKind("200 that ends in the middle", _truncated),
-        "not_json": _html("200 that is HTML", 200, "Welcome"),
-        "tasks_not_a_list": FaultKind("MPUTasks is a string", lambda it: it.listing(b'"none"')),
-        "no_request_id": FaultKind("RequestId is missing", _no_request_id),
-        "body_is_a_list": FaultKind("the body is an array", lambda it: json_response(b"[%s]" % it.good().body)),
-        "reset": _constant("the connection is reset", Response(200, _JSON, b"", delivery="reset")),
-        "hang": _constant("no answer ever comes", Response(200, _JSON, b"", delivery="hang")),
-        "slow": FaultKind(f"the answer takes {SLOW_SECONDS:g} s longer", _slow),
-        "redirect": _constant("302 to another place", Response(302, {"Location": "http://127.0.0.1:9/"}, b"")),
-        "endless_pages": FaultKind(
-            "each page is full of new rows",
-            lambda it: it.made_up(f"endless-{it.parameters.page_no}", it.parameters.page_size),
-        ),
-        "repeated_pages": FaultKind(
-            "each page is the first one", lambda it: it.answer(replace(it.parameters, page_no=1))
-        ),
-        "too_many_rows": FaultKind(
-            "more rows than asked for", lambda it: it.made_up("surplus", it.parameters.page_size + 1)
-        ),
-        "foreign_app_id": FaultKind("a row of another app", lambda it: it.made_up("foreign", 1, "another-app")),
-        "other_tasks": FaultKind("tasks that were not asked for", lambda it: it.made_up("not-asked-for", 2)),
-        "wrong_key": _refused("InvalidAccessKeyId.NotFound, 404", "Specified access key is not found."),
-        "inactive_key": _refused("InvalidAccessKeyId.Inactive", "Specified access key is disabled."),
-        "expired_token": _refused("InvalidSecurityToken.Expired", "Specified SecurityToken is expired."),
-        "malformed_token": _refused("InvalidSecurityToken.Malformed", "Specified SecurityToken is malformed."),
-        "wrong_signature": _refused("SignatureDoesNotMatch", "Specified signature does not match our calculation."),
-        "nonce_used": _refused("SignatureNonceUsed", "Specified signature nonce was used already."),
-        "expired_timestamp": _refused(
-            "InvalidTimeStamp.Expired, whatever the date", "Specified time stamp or date value is expired."
-        ),
-        "forbidden": _refused("Forbidden, 403", "User not authorized."),
-        "forbidden_ram": _refused("Forbidden.RAM, 403", "User not authorized to operate on the resource."),
-        "not_enabled": _refused("OperationDenied, 403", "The service is not enabled."),
-        "invalid_app": _refused("InvalidAppId", "The specified AppId is invalid."),
-        "app_not_found": _refused("AppInfoNotExist, 404", "The specified app does not exist."),
-        "rejected": _refused("InvalidParam", "A parameter is invalid."),
-        "rejected_throttling": _refused("Rejected.Throttling, 400", _THROTTLED_MESSAGE, status=400),
-        "unknown_code": _refused("a code that nobody knows, 400", "It is refused.", "Odd.Refusal", 400),
-        "unknown_code_user_limit": _refused(
-            "the same with x-ratelimit-user: Remain:0", "It is refused.", "Odd.Refusal", 400, _USER_LIMIT
-        ),
-        "no_such_action": _refused("InvalidAction.NotFound, 404", "Specified api is not found."),
-        "not_found_page": _html("404 as HTML", 404, "Not Found"),
-        "empty_list": FaultKind("MPUTasks is empty", lambda it: it.listing(b"[]")),
-        "short_page": FaultKind("the last third of the page's rows is missing", _short_page),
-    }
-)
+FAULTS: Final[Mapping[str, FaultKind]] = {
+    "throttled_400": _throttled("Throttling.User as 400", 400),
+    "throttled_429": _throttled("Throttling.User as 429", 429),
+    "throttled_503": _throttled("Throttling.User as 503", 503),
+    "throttled_400_wait": _throttled(_WAIT, 400, _RETRY_AFTER),
+    "throttled_429_wait": _throttled(_WAIT, 429, _RETRY_AFTER),
+    "throttled_503_wait": _throttled(_WAIT, 503, _RETRY_AFTER),
+    "throttled_user_api": _throttled("400 with x-ratelimit-user-api", 400, _USER_API_LIMIT),
+    "throttled_by_proxy": _html("429 as HTML with Retry-After", 429, "Too Many Requests", {"Retry-After": "2"}),
+    "internal_error": _refused("InternalError, 500", "An error occurred."),
+    "service_unavailable": _refused("ServiceUnavailable, 503", "The service is unavailable."),
+    "bad_gateway": _html("502 as HTML", 502, "Bad Gateway"),
+    "blocked_by_proxy": _html("403 as HTML", 403, "Forbidden"),
+    "lower_case_error": FaultKind("500 whose keys are in lower case", _lower_case_error),
+    "truncated_json": FaultKind("200 that ends in the middle", _truncated),
+    "not_json": _html("200 that is HTML", 200, "Welcome"),
+    "tasks_not_a_list": FaultKind("MPUTasks is a string", lambda it: it.listing(b'"none"')),
+    "no_request_id": FaultKind("RequestId is missing", _no_request_id),
+    "body_is_a_list": FaultKind("the body is an array", lambda it: json_response(b"[%s]" % it.good().body)),
+    "reset": _constant("the connection is reset", Response(200, _JSON, b"", delivery="reset")),
+    "hang": _constant("no answer ever comes", Response(200, _JSON, b"", delivery="hang")),
+    "slow": FaultKind(f"the answer takes {SLOW_SECONDS:g} s longer", _slow),
+    "redirect": _constant("302 to another place", Response(302, {"Location": "http://127.0.0.1:9/"}, b"")),
+    "endless_pages": FaultKind(
+        "each page is full of new rows",
+        lambda it: it.made_up(f"endless-{it.parameters.page_no}", it.parameters.page_size),
+    ),
+    "repeated_pages": FaultKind("each page is the first one", lambda it: it.answer(replace(it.parameters, page_no=1))),
+    "too_many_rows": FaultKind(
+        "more rows than asked for", lambda it: it.made_up("surplus", it.parameters.page_size + 1)
+    ),
+    "foreign_app_id": FaultKind("a row of another app", lambda it: it.made_up("foreign", 1, "another-app")),
+    "other_tasks": FaultKind("tasks that were not asked for", lambda it: it.made_up("not-asked-for", 2)),
+    "wrong_key": _refused("InvalidAccessKeyId.NotFound, 404", "Specified access key is not found."),
+    "inactive_key": _refused("InvalidAccessKeyId.Inactive", "Specified access key is disabled."),
+    "expired_token": _refused("InvalidSecurityToken.Expired", "Specified SecurityToken is expired."),
+    "malformed_token": _refused("InvalidSecurityToken.Malformed", "Specified SecurityToken is malformed."),
+    "wrong_signature": _refused("SignatureDoesNotMatch", "Specified signature does not match our calculation."),
+    "nonce_used": _refused("SignatureNonceUsed", "Specified signature nonce was used already."),
+    "expired_timestamp": _refused(
+        "InvalidTimeStamp.Expired, whatever the date", "Specified time stamp or date value is expired."
+    ),
+    "forbidden": _refused("Forbidden, 403", "User not authorized."),
+    "forbidden_ram": _refused("Forbidden.RAM, 403", "User not authorized to operate on the resource."),
+    "not_enabled": _refused("OperationDenied, 403", "The service is not enabled."),
+    "invalid_app": _refused("InvalidAppId", "The specified AppId is invalid."),
+    "app_not_found": _refused("AppInfoNotExist, 404", "The specified app does not exist."),
+    "rejected": _refused("InvalidParam", "A parameter is invalid."),
+    "rejected_throttling": _refused("Rejected.Throttling, 400", _THROTTLED_MESSAGE, status=400),
+    "unknown_code": _refused("a code that nobody knows, 400", "It is refused.", "Odd.Refusal", 400),
+    "unknown_code_user_limit": _refused(
+        "the same with x-ratelimit-user: Remain:0", "It is refused.", "Odd.Refusal", 400, _USER_LIMIT
+    ),
+    "no_such_action": _refused("InvalidAction.NotFound, 404", "Specified api is not found."),
+    "not_found_page": _html("404 as HTML", 404, "Not Found"),
+    "empty_list": FaultKind("MPUTasks is empty", lambda it: it.listing(b"[]")),
+    "short_page": FaultKind("the last third of the page's rows is missing", _short_page),
+}
 """Every fault by name."""
 
 

@@ -10,7 +10,6 @@ import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from types import MappingProxyType
 from typing import Final, Literal
 from urllib.parse import parse_qsl, quote
 
@@ -50,19 +49,17 @@ class SimulatedAccount(Struct, frozen=True):
     requests_per_second: int = 50
 
 
-STATUS_OF_CODE: Final = MappingProxyType(
-    {
-        "AppInfoNotExist": 404,
-        "TaskNotExist": 404,
-        "InvalidAction.NotFound": 404,
-        "InvalidAccessKeyId.NotFound": 404,
-        "OperationDenied": 403,
-        "Forbidden": 403,
-        "Forbidden.RAM": 403,
-        "InternalError": 500,
-        "ServiceUnavailable": 503,
-    }
-)
+STATUS_OF_CODE: Final = {
+    "AppInfoNotExist": 404,
+    "TaskNotExist": 404,
+    "InvalidAction.NotFound": 404,
+    "InvalidAccessKeyId.NotFound": 404,
+    "OperationDenied": 403,
+    "Forbidden": 403,
+    "Forbidden.RAM": 403,
+    "InternalError": 500,
+    "ServiceUnavailable": 503,
+}
 """The status that the service gives with a code, where it is not 400."""
 
 HOST_ID: Final = "live.aliyuncs.com"

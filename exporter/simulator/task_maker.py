@@ -5,7 +5,6 @@ A typical mixed task is about 2.7 kB of JSON, a single-stream one about 350 byte
 
 from collections.abc import Callable, Mapping
 from random import Random
-from types import MappingProxyType
 from typing import Any, Final
 
 from msgspec import Struct
@@ -232,63 +231,59 @@ def _with_first_pane(**patch: Any) -> Change:
     return _with_panes(lambda panes: [merged(panes[0], patch), *panes[1:]])
 
 
-MISCONFIGURATIONS: Final[Mapping[str, Change]] = MappingProxyType(
-    {
-        "bitrate_too_high": _encoded(VideoBitrate="8000"),
-        "no_idle_timeout": _patched(MaxIdleTime=None),
-        "idle_timeout_too_long": _patched(MaxIdleTime="86400"),
-        "wrong_region": _patched(Region="EMAA-Saudi"),
-        "foreign_push_host": _pushed_to("rtmp://ingest.unknown-partner.example.org/live/a1", is_ali_cdn=False),
-        "duplicate_push_url": _pushed_to("rtmp://push.live.example.com/stage/twice"),
-        "password_in_url": _pushed_to("rtmp://studio:example-password@push.live.example.com/stage/b2"),
-        "slow_preset": _encoded(EnhancedParam='{"profile":"high","preset":"placebo"}'),
-        "gop_too_long": _encoded(VideoGop="60", VideoFramerate="5"),
-        "framerate_too_low": _encoded(VideoFramerate="5", VideoGop="10"),
-        "overlapping_panes": _with_panes(
-            lambda panes: [
-                {**pane, "X": "0.1", "Y": "0.1", "Width": "0.8", "Height": "0.8", "ZOrder": "0"} for pane in panes
-            ]
-        ),
-        "pane_outside": _with_first_pane(X="0.8", Width="0.5"),
-        "pane_of_a_stranger": _with_first_pane(UserInfo={"UserId": "user-who-left"}),
-        "odd_resolution": _encoded(VideoWidth="1000", VideoHeight="1000"),
-        "odd_width": _encoded(VideoWidth="853", VideoHeight="480"),
-        "short_gop": _encoded(VideoGop="10"),
-        "private_push_host": _pushed_to("rtmp://192.168.20.4/stage/c3", is_ali_cdn=False),
-        "test_stream": _pushed_to("rtmp://live.twitch.tv/app/live_c4?bandwidthtest=true", is_ali_cdn=False),
-        "h265_with_high_profile": _encoded(VideoCodec="H.265", EnhancedParam='{"profile":"high","preset":"fast"}'),
-        "both_url_fields": _patched(StreamURL="rtmp://push.live.example.com/stage/other"),
-        "single_with_transcoding": _patched(MixMode="0", SingleSubParams={"StreamType": "0", "UserId": "user-1"}),
-    }
-)
+MISCONFIGURATIONS: Final[Mapping[str, Change]] = {
+    "bitrate_too_high": _encoded(VideoBitrate="8000"),
+    "no_idle_timeout": _patched(MaxIdleTime=None),
+    "idle_timeout_too_long": _patched(MaxIdleTime="86400"),
+    "wrong_region": _patched(Region="EMAA-Saudi"),
+    "foreign_push_host": _pushed_to("rtmp://ingest.unknown-partner.example.org/live/a1", is_ali_cdn=False),
+    "duplicate_push_url": _pushed_to("rtmp://push.live.example.com/stage/twice"),
+    "password_in_url": _pushed_to("rtmp://studio:example-password@push.live.example.com/stage/b2"),
+    "slow_preset": _encoded(EnhancedParam='{"profile":"high","preset":"placebo"}'),
+    "gop_too_long": _encoded(VideoGop="60", VideoFramerate="5"),
+    "framerate_too_low": _encoded(VideoFramerate="5", VideoGop="10"),
+    "overlapping_panes": _with_panes(
+        lambda panes: [
+            {**pane, "X": "0.1", "Y": "0.1", "Width": "0.8", "Height": "0.8", "ZOrder": "0"} for pane in panes
+        ]
+    ),
+    "pane_outside": _with_first_pane(X="0.8", Width="0.5"),
+    "pane_of_a_stranger": _with_first_pane(UserInfo={"UserId": "user-who-left"}),
+    "odd_resolution": _encoded(VideoWidth="1000", VideoHeight="1000"),
+    "odd_width": _encoded(VideoWidth="853", VideoHeight="480"),
+    "short_gop": _encoded(VideoGop="10"),
+    "private_push_host": _pushed_to("rtmp://192.168.20.4/stage/c3", is_ali_cdn=False),
+    "test_stream": _pushed_to("rtmp://live.twitch.tv/app/live_c4?bandwidthtest=true", is_ali_cdn=False),
+    "h265_with_high_profile": _encoded(VideoCodec="H.265", EnhancedParam='{"profile":"high","preset":"fast"}'),
+    "both_url_fields": _patched(StreamURL="rtmp://push.live.example.com/stage/other"),
+    "single_with_transcoding": _patched(MixMode="0", SingleSubParams={"StreamType": "0", "UserId": "user-1"}),
+}
 """What a rule should find."""
 
-ODD_VALUES: Final[Mapping[str, Change]] = MappingProxyType(
-    {
-        "unreadable_bitrate": _encoded(VideoBitrate="1500kbps"),
-        "unreadable_idle_timeout": _patched(MaxIdleTime="never"),
-        "unreadable_pane": _with_first_pane(X="left"),
-        "unknown_codec": _encoded(VideoCodec="AV1"),
-        "unknown_region": _patched(Region="EU-Frankfurt"),
-        "other_case_region": _patched(Region="CN-shanghai"),
-        "no_region": _patched(Region=None),
-        "unknown_mix_mode": _patched(MixMode="7"),
-        "enhanced_param_not_json": _encoded(EnhancedParam="profile=high"),
-        "empty_layout_volume": _patched(SeiParams={"LayoutVolume": ""}),
-        "payload_type_below": lambda body: merged(
-            body, {"SeiParams": {"PayloadType": None, "PassThrough": {"PayloadType": "120"}}}
-        ),
-        "payload_type_twice": _patched(SeiParams={"PassThrough": {"PayloadType": "100"}}),
-        "new_fields": _patched(StreamQuality={"Level": "3"}, TranscodeParams={"Watermark": {"URL": "x"}}),
-        "numbers_as_numbers": _encoded(VideoBitrate=1500, VideoFramerate=25, AudioBitrate=128),
-        "null_user_infos": _transcoded_with("UserInfos", None),
-        "null_layout": _transcoded_with("Layout", None),
-        "empty_strings": _patched(SeiParams="", SingleSubParams="", StreamURL=""),
-        "null_everything": lambda body: {**body, "TranscodeParams": None, "SeiParams": None, "MultiStreamURL": None},
-        "unknown_channels": _encoded(AudioChannels="6"),
-        "only_a_width": _encoded(VideoHeight=None),
-    }
-)
+ODD_VALUES: Final[Mapping[str, Change]] = {
+    "unreadable_bitrate": _encoded(VideoBitrate="1500kbps"),
+    "unreadable_idle_timeout": _patched(MaxIdleTime="never"),
+    "unreadable_pane": _with_first_pane(X="left"),
+    "unknown_codec": _encoded(VideoCodec="AV1"),
+    "unknown_region": _patched(Region="EU-Frankfurt"),
+    "other_case_region": _patched(Region="CN-shanghai"),
+    "no_region": _patched(Region=None),
+    "unknown_mix_mode": _patched(MixMode="7"),
+    "enhanced_param_not_json": _encoded(EnhancedParam="profile=high"),
+    "empty_layout_volume": _patched(SeiParams={"LayoutVolume": ""}),
+    "payload_type_below": lambda body: merged(
+        body, {"SeiParams": {"PayloadType": None, "PassThrough": {"PayloadType": "120"}}}
+    ),
+    "payload_type_twice": _patched(SeiParams={"PassThrough": {"PayloadType": "100"}}),
+    "new_fields": _patched(StreamQuality={"Level": "3"}, TranscodeParams={"Watermark": {"URL": "x"}}),
+    "numbers_as_numbers": _encoded(VideoBitrate=1500, VideoFramerate=25, AudioBitrate=128),
+    "null_user_infos": _transcoded_with("UserInfos", None),
+    "null_layout": _transcoded_with("Layout", None),
+    "empty_strings": _patched(SeiParams="", SingleSubParams="", StreamURL=""),
+    "null_everything": lambda body: {**body, "TranscodeParams": None, "SeiParams": None, "MultiStreamURL": None},
+    "unknown_channels": _encoded(AudioChannels="6"),
+    "only_a_width": _encoded(VideoHeight=None),
+}
 """What must be read without losing the task."""
 
 
@@ -297,30 +292,26 @@ ALIBABA_VALIDITY_SECONDS: Final = 1800
 """What the domain adds to the time in a key of Alibaba's; the keys of `TaskMaker` are of the same domain."""
 PARTNER_HOST: Final = "ingest.partner.example.net"
 
-_QUERIES: Final[Mapping[str, Callable[[int, str], str]]] = MappingProxyType(
-    {
-        "alibaba": lambda at, digits: f"auth_key={at - ALIBABA_VALIDITY_SECONDS}-0-0-{digits}",
-        "tencent": lambda at, digits: f"txSecret={digits}&txTime={at:X}",
-        "volcengine": lambda at, digits: f"volcSecret={digits}&volcTime={at}",
-        "qiniu": lambda at, digits: f"expire={at}&token={digits}",
-        "oss": lambda at, digits: f"OSSAccessKeyId=key&Expires={at}&Signature={digits}",
-        "wangsu": lambda at, digits: f"wsSecret={digits}&wsTime={at:x}",
-    }
-)
+_QUERIES: Final[Mapping[str, Callable[[int, str], str]]] = {
+    "alibaba": lambda at, digits: f"auth_key={at - ALIBABA_VALIDITY_SECONDS}-0-0-{digits}",
+    "tencent": lambda at, digits: f"txSecret={digits}&txTime={at:X}",
+    "volcengine": lambda at, digits: f"volcSecret={digits}&volcTime={at}",
+    "qiniu": lambda at, digits: f"expire={at}&token={digits}",
+    "oss": lambda at, digits: f"OSSAccessKeyId=key&Expires={at}&Signature={digits}",
+    "wangsu": lambda at, digits: f"wsSecret={digits}&wsTime={at:x}",
+}
 SIGNERS: Final = tuple(_QUERIES)
 
 _HOUR: Final = 3600
-LIFETIMES: Final[Mapping[str, tuple[str, int]]] = MappingProxyType(
-    {
-        "key_expired": ("tencent", -_HOUR),
-        "key_expired_days_ago": ("alibaba", -50 * _HOUR),
-        **{
-            f"key_expires_{2**place}min": (SIGNERS[place % len(SIGNERS)], 60 * 2**place) for place in range(10)
-        },  # a minute to 8.5 h: something expires however long one looks
-        **{f"key_valid_{signer}": (signer, 30 * 24 * _HOUR) for signer in SIGNERS},
-        "key_with_a_late_time": ("volcengine", 200 * 365 * 24 * _HOUR),
-    }
-)
+LIFETIMES: Final[Mapping[str, tuple[str, int]]] = {
+    "key_expired": ("tencent", -_HOUR),
+    "key_expired_days_ago": ("alibaba", -50 * _HOUR),
+    **{
+        f"key_expires_{2**place}min": (SIGNERS[place % len(SIGNERS)], 60 * 2**place) for place in range(10)
+    },  # a minute to 8.5 h: something expires however long one looks
+    **{f"key_valid_{signer}": (signer, 30 * 24 * _HOUR) for signer in SIGNERS},
+    "key_with_a_late_time": ("volcengine", 200 * 365 * 24 * _HOUR),
+}
 """The demonstration's keys: signer, and in how many seconds from the start each expires."""
 
 

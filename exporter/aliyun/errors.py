@@ -179,21 +179,14 @@ def _by_status(status: int, code: str, *, is_json: bool) -> _Verdict:
     if status >= 500:
         return _Verdict(State.SERVER_ERROR, f"the service failed with status {status}", True)
     if 300 <= status < 400:
-        return _Verdict(
-            State.NETWORK_ERROR,
-            f"redirected with status {status}, which a signed request must not follow: check endpoint and proxy",
-            True,
-        )
+        sentence = f"redirected with status {status}, which a signed request must not follow: check endpoint and proxy"
+        return _Verdict(State.NETWORK_ERROR, sentence, True)
     if status < 300:
-        return _Verdict(
-            State.INVALID_RESPONSE, f"the service answered {status} with the error {code or 'of no name'}", True
-        )
+        sentence = f"the service answered {status} with the error {code or 'of no name'}"
+        return _Verdict(State.INVALID_RESPONSE, sentence, True)
     if not is_json:
-        return _Verdict(
-            State.NETWORK_ERROR,
-            f"something in between answered {status}, not the service: check endpoint and proxy",
-            True,
-        )
+        sentence = f"something in between answered {status}, not the service: check endpoint and proxy"
+        return _Verdict(State.NETWORK_ERROR, sentence, True)
     if status in _NO_ACCESS:
         return _Verdict(State.AUTH_ERROR, f"the service refused access with {code or status}: {_GRANT}")
     return _Verdict(State.REQUEST_REJECTED, f"the service rejected the request with {code or status}")

@@ -123,13 +123,11 @@ def _shown_push_keys(task: Task, push_auth: PushAuthSettings) -> Shown:
         for output, time in zip(task.configuration.outputs, signed_times(task.push_times), strict=False)
         if output.signer != NO_SIGNER
     )
-    return (
-        ", ".join(
-            f"{signer} {datetime.fromtimestamp(time, UTC):%Y-%m-%dT%H:%M:%SZ}" if is_time(time) else signer
-            for signer, time in signed
-        )
-        or None
+    keys = (
+        f"{signer} {datetime.fromtimestamp(time, UTC):%Y-%m-%dT%H:%M:%SZ}" if is_time(time) else signer
+        for signer, time in signed
     )
+    return ", ".join(keys) or None
 
 
 def _shown_source(configuration: Configuration, _task: Task) -> Shown:

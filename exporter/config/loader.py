@@ -145,10 +145,8 @@ def _rates(config: Config, nodes: Mapping[str, Node]) -> Iterator[tuple[Position
         for other in others:
             if other.requests_per_second != first.requests_per_second:
                 text = f"requests_per_second {other.requests_per_second:g} in one limiter with account {first.name}"
-                yield (
-                    place_of(nodes[other.name], "requests_per_second"),
-                    f"{text}, expected its {first.requests_per_second:g}",
-                )
+                place = place_of(nodes[other.name], "requests_per_second")
+                yield place, f"{text}, expected its {first.requests_per_second:g}"
 
 
 ACCOUNT_NAME: Final = "default"

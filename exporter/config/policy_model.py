@@ -72,18 +72,11 @@ class PushAuth(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        found = []
-        if self.validity_seconds is None and self.signer is None:
-            found.append(
-                (
-                    "",
-                    (
-                        "{label} has neither validity nor signer, expected at least one of them; validity is how long"
-                        " a key is valid after the time in its URL: see URL signing of the push domain in the console"
-                    ),
-                )
-            )
-        return problems(found, self)
+        text = (
+            "{label} has neither validity nor signer, expected at least one of them; validity is how long a key is"
+            " valid after the time in its URL: see URL signing of the push domain in the console"
+        )
+        return problems([("", text)] if self.validity_seconds is None and self.signer is None else [], self)
 
 
 class Policy(Section):
@@ -103,15 +96,11 @@ class Policy(Section):
     @property
     def push_auth_settings(self) -> PushAuthSettings:
         """How the times in push URLs are read."""
-        return PushAuthSettings(
-            tuple(
-                HostSetting(
-                    entry.hosts, None if entry.validity_seconds is None else round(entry.validity_seconds), entry.signer
-                )
-                for entry in self.push_auth
-            ),
-            self.push_expiry_warning_seconds,
+        hosts = (
+            (each.hosts, None if each.validity_seconds is None else round(each.validity_seconds), each.signer)
+            for each in self.push_auth
         )
+        return PushAuthSettings(tuple(HostSetting(*each) for each in hosts), self.push_expiry_warning_seconds)
 
 
 Bound = Annotated[Annotated[Number, Field(ge=0)] | None, OrNone]

@@ -61,9 +61,8 @@ class Plain:
         for key, value in node.pairs:
             if key.text in first:
                 shown = f" {key.text}" if key.text in self._known else ""
-                self._mistakes.add(
-                    key.position, f"duplicate key{shown}, expected once: the first is at {first[key.text]}"
-                )
+                text = f"duplicate key{shown}, expected once: the first is at {first[key.text]}"
+                self._mistakes.add(key.position, text)
                 continue
             first[key.text] = key.position
             read[key.text] = self.data(value)
@@ -180,20 +179,15 @@ class _Report:
             case "missing" if self._node is not None:
                 yield self._wrong_value()
             case "missing":
-                yield (
-                    self._parent.position,
-                    f"missing key {one_of(_spellings(self._name, self._kind))}, expected {describe(self._kind)}",
-                )
+                text = f"missing key {one_of(_spellings(self._name, self._kind))}, expected {describe(self._kind)}"
+                yield self._parent.position, text
             case "extra_forbidden":
                 yield self._unknown_key()
             case "too_short" if isinstance(self._node, Items) and self._node.items:
                 pass  # the items are what is wrong
             case "union_tag_invalid" if isinstance(self._node, MappingNode):
                 tags = one_of([_tag(model) for model in self._kind.models])
-                yield (
-                    (find(self._node, [TAG]) or self._node).position,
-                    f"unknown {TAG} of {self._label}, expected {tags}",
-                )
+                yield place_of(self._node, TAG), f"unknown {TAG} of {self._label}, expected {tags}"
             case "problems":
                 for key, text in self._error["ctx"]["found"]:
                     yield self._place_of(key), text.replace("{label}", self._label)

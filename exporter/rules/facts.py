@@ -15,7 +15,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from msgspec import Struct, structs
 
 from exporter.core import task as frame_size
-from exporter.core.push_auth import UNSIGNED
 from exporter.core.task import Audio, Configuration, Encoding, Output, Pane, Video
 from exporter.rules.vocabulary import OutputFacts, PaneFacts, SeiFacts, SourceFacts, TaskFacts, UserStreamFacts
 
@@ -219,13 +218,7 @@ def _video(video: Video) -> dict[str, Any]:
 
 @lru_cache(maxsize=REMEMBERED_PARTS)
 def _output(output: Output) -> dict[str, Any]:
-    return {
-        **_part(output),
-        "has_private_host": _is_private(output.host),
-        "push_auth": UNSIGNED,
-        "expired_at_start": False,
-        "may_have_expired": False,
-    }
+    return {**_defaults(OutputFacts), **_part(output), "has_private_host": _is_private(output.host)}
 
 
 def _is_private(host: str) -> bool:
@@ -266,10 +259,7 @@ def _with_derived(video: Mapping[str, Any]) -> dict[str, Any]:
 def _missing_encode_params(encoding: Encoding | None, field_errors: Sequence[str]) -> list[str]:
     if encoding is None:
         return []
-    required = [
-        (encoding.audio, _REQUIRED_AUDIO),
-        *([] if encoding.audio_only else [(encoding.video, _REQUIRED_VIDEO)]),
-    ]
+    required = [(encoding.audio, _REQUIRED_AUDIO), (encoding.video, {} if encoding.audio_only else _REQUIRED_VIDEO)]
     return [
         field
         for part, fields in required

@@ -73,13 +73,9 @@ class FindingLog(FindingEvents):
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._opened, self._resolved = (
-            LimitedLines(summary, clock, per_second=LINES_PER_SECOND, counted="left_out")
-            for summary in (
-                "more violations opened than are logged one by one",
-                "more violations were resolved than are logged one by one",
-            )
-        )
+        lines = partial(LimitedLines, clock=clock, per_second=LINES_PER_SECOND, counted="left_out")
+        self._opened = lines("more violations opened than are logged one by one")
+        self._resolved = lines("more violations were resolved than are logged one by one")
 
     def baseline(self, app: AppKey, violations: int) -> None:
         """Sum up what is violated from the start."""

@@ -26,7 +26,7 @@ from typing import Any, Final, NamedTuple
 from benchmarks.report import show
 
 PARTS: Final = """\
-list reader: exporter/collector/{list_reader,list_pass,reading,gathered_rows}.py
+list reader: exporter/collector/{list_reader,list_pass,reading}.py
  | tests/collector/test_{list_reader,collector,exactness}.py
 limiter: exporter/collector/rate_limiter.py
  | tests/collector/test_{limiter,limiter_throttling,limiter_law}.py tests/service/test_limiter_pool.py

@@ -15,9 +15,8 @@ from zlib import crc32
 import msgspec
 
 from exporter.aliyun.errors import ApiError
-from exporter.collector.gathered_rows import REPLICA_LAG_SECONDS
 from exporter.collector.inventory import Change, Entry, Inventory
-from exporter.collector.reading import AppRows, IncompleteReadingError, Reading
+from exporter.collector.reading import REPLICA_LAG_SECONDS, AppRows, IncompleteReadingError, Reading
 from exporter.collector.requests import AppRequests, cancel_all
 from exporter.core.clock import Clock
 from exporter.core.collection_state import State

@@ -8,12 +8,18 @@ import structlog
 
 from exporter.aliyun.errors import ApiError
 from exporter.collector.absences import Absences, is_large_loss
-from exporter.collector.gathered_rows import REPLICA_LAG_SECONDS, ROWS_IN_ORDER
 from exporter.collector.inventory import Change, Entry, Inventory
 from exporter.collector.list_reader import ListReader, SweepReader, WholeReading
 from exporter.collector.past import SavedApp
 from exporter.collector.rate_limiter import Priority
-from exporter.collector.reading import LARGEST_PAGE, AppRows, IncompleteReadingError, Reading
+from exporter.collector.reading import (
+    LARGEST_PAGE,
+    REPLICA_LAG_SECONDS,
+    ROWS_IN_ORDER,
+    AppRows,
+    IncompleteReadingError,
+    Reading,
+)
 from exporter.collector.requests import AppRequests
 from exporter.collector.status import Backoff, Intervals, Kind, Status, StatusTracker, Sweep
 from exporter.config.model import App

@@ -16,11 +16,12 @@ from typing import Final
 
 from exporter.aliyun import response
 from exporter.aliyun.errors import ApiError
-from exporter.collector.gathered_rows import Gathered, Page
 from exporter.collector.reading import (
     FIRST_OVERLAP,
     AppRows,
+    Gathered,
     IncompleteReadingError,
+    Page,
     Plan,
     Reading,
     TaskIdOf,

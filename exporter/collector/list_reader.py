@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Final
 
-from exporter.collector.gathered_rows import REPLICA_LAG_SECONDS
 from exporter.collector.inventory import Inventory
 from exporter.collector.list_pass import ListPass
 from exporter.collector.rate_limiter import Priority
 from exporter.collector.reading import (
     LARGEST_PAGE,
+    REPLICA_LAG_SECONDS,
     AppRows,
     Fetch,
     IncompleteReadingError,

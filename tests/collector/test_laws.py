@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from exporter.collector.absences import Absences, Found
-from exporter.collector.gathered_rows import Gathered
 from exporter.collector.inventory import Change
 from exporter.collector.list_reader import SweepReader
+from exporter.collector.reading import Gathered
 from tests.support.generated import examples
 from tests.support.moving_list import ListService, MovingList, Told, collector_of, kind, task_id_of
 from tests.support.virtual_time import VirtualClock, run

@@ -89,11 +89,6 @@ class Audit(Struct, frozen=True):
     rules: tuple[Rule, ...]  # every rule in force, once by its name
     apps: tuple[AppFindings, ...]
 
-    @property
-    def all_read(self) -> bool:
-        """Whether every app could be read."""
-        return all(app.was_read for app in self.apps)
-
     def found(self) -> Iterator[tuple[AppFindings, RuleOutcome]]:
         """Go through all findings, app by app."""
         for app in self.apps:
@@ -235,7 +230,7 @@ def as_sarif(audit: Audit, directory: Path) -> str:
         },
         "invocations": [
             {
-                "executionSuccessful": audit.all_read,
+                "executionSuccessful": all(app.was_read for app in audit.apps),
                 "toolExecutionNotifications": [_not_read(app, directory) for app in audit.apps if not app.was_read],
             }
         ],

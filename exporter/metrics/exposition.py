@@ -103,16 +103,6 @@ class Format(Enum):
     """The name that older Prometheus servers know the same format by."""
     TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
-    @property
-    def content_type(self) -> str:
-        """The header's value."""
-        return self.value
-
-    @property
-    def is_openmetrics(self) -> bool:
-        """Whether it is either of the names of OpenMetrics."""
-        return self is not Format.TEXT
-
 
 class Body(Struct, frozen=True):
     """What a scrape is answered with."""
@@ -219,10 +209,10 @@ class Exposition(Generic[Report]):
 
     def body(self, exposition_format: Format, *, gzip: bool) -> Body:
         """Return the answer to a scrape: what was published last."""
-        openmetrics = exposition_format.is_openmetrics
+        openmetrics = exposition_format is not Format.TEXT
         ready, last = self._ready[openmetrics], self._last[openmetrics]
         chunks = (ready.gzip, ready.gzip_end(last)) if gzip else (*ready.plain, last.plain)
-        return Body(exposition_format.content_type, gzip, chunks, sum(map(len, chunks)))
+        return Body(exposition_format.value, gzip, chunks, sum(map(len, chunks)))
 
     def _put(self, family: str, key: Key, lines: Sections) -> None:
         known = self._lines[family]

@@ -30,11 +30,6 @@ class ListedTask(Struct, frozen=True, gc=False):
         """The TaskId."""
         return self.entry.task_id
 
-    @property
-    def configuration(self) -> Configuration:
-        """What is configured."""
-        return self.entry.configuration
-
 
 TaskFamily: TypeAlias = Family[Sequence[ListedTask]]
 
@@ -74,7 +69,7 @@ def _key(task: ListedTask) -> tuple[str, str, str]:
 
 
 def _names(task: ListedTask) -> tuple[str, ...]:
-    configuration = task.configuration
+    configuration = task.entry.configuration
     codec, _, _, resolution = labels.video(configuration) or (labels.NONE,) * 4
     region, mode = labels.task_region(configuration), labels.mix_mode(configuration)
     return task.entry.channel_id, region, mode, codec, resolution
@@ -89,7 +84,7 @@ def _configured(
     assert not isinstance(number_of, str)  # noqa: S101 - it is the name of a measure
 
     def readable(task: ListedTask) -> float | None:
-        number = number_of(task.configuration)
+        number = number_of(task.entry.configuration)
         return None if number is None or number < 0 else number / unit
 
     return _number(f"rtcmpu_task_config_{name}", help_text, readable, note)

@@ -234,7 +234,7 @@ class OwnFamilies:
         self._metrics[declaration].labels(*values)
         self._changed.add(declaration)
 
-    def count(self, declaration: Declaration, *values: str) -> None:
+    def count(self, declaration: Declaration, *values: str | int) -> None:
         """Count one more."""
         self._metrics[declaration].labels(*values).inc()
         self._changed.add(declaration)
@@ -449,10 +449,6 @@ class SelfMetrics(OwnFamilies):
         """Withdraw the series of a path."""
         for declaration in (RENDER_DURATION, SERIES, SERIES_OMITTED):
             self.forget(declaration, path)
-
-    def request_answered(self, path: str, code: int) -> None:
-        """Count an HTTP request by its route's template and its answer's status."""
-        self.count(HTTP_REQUESTS, path, str(code))
 
     def message_logged(self, level: str) -> None:
         """Count a log message that was shown, from any thread."""

@@ -16,7 +16,7 @@ from exporter.config.model import App, Config
 from exporter.core.clock import Clock
 from exporter.metrics.aggregates import AppReport
 from exporter.metrics.exposition import Exposition
-from exporter.metrics.self_metrics import SelfMetrics
+from exporter.metrics.self_metrics import HTTP_REQUESTS, SelfMetrics
 from exporter.rules.app_engine import AppPolicy
 from exporter.rules.cel_language import STOPPED
 from exporter.rules.engine import PolicyEngine
@@ -256,7 +256,7 @@ class DaemonView:
         self._leases = leases
         self._recorder = recorder
         self.metrics, self.task_metrics = exposition.body, task_series.body
-        self.request_finished = metrics.request_answered
+        self.request_finished = partial(metrics.count, HTTP_REQUESTS)
         self._clock = clock
         self.reload, self.ready, self.healthy = reload, ready, healthy
         self.in_force = InForce(Config(accounts=()), RuleSet.empty(), "")

@@ -247,7 +247,7 @@ class Churn:
             rows = [row for row in order if not row.stopped]
             for row in self._random.sample(rows, min(count, len(rows))):
                 if kind == "update":
-                    self._update(app_id, row, now)
+                    self._fleet.update(app_id, row.task_id, self._patch(row), at=now)
                 else:
                     self._fleet.delete(app_id, row.task_id, at=now)
         if kind in {"create", "replace"}:
@@ -276,17 +276,14 @@ class Churn:
         if row.stopped or (kind == "delete" and row.marks):
             return
         if kind == "update":
-            self._update(app_id, row, at)
+            self._fleet.update(app_id, row.task_id, self._patch(row), at=at)
         elif kind == "delete":
             self._fleet.delete(app_id, row.task_id, at=at)
         else:
             self._fleet.resave(app_id, row.task_id, at=at)
 
-    def _update(self, app_id: str, row: FleetRow, at: float) -> None:
-        """Change one task, though never what is wrong with it on purpose."""
-        self._fleet.update(app_id, row.task_id, self._patch(row), at=at)
-
     def _patch(self, row: FleetRow) -> dict[str, Any]:
+        """Return a change of a task, though never of what is wrong with it on purpose."""
         fresh = f"{self._random.getrandbits(40):010x}"
         if row.marks:
             return {"ChannelId": f"channel-{fresh}"}

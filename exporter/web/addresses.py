@@ -29,10 +29,6 @@ class UrlPrefix(NamedTuple):
     routes: str = ""
     links: str = ""
 
-    def link_to(self, path: str) -> str:
-        """Return the link to a path as the server got it, with or without the prefix."""
-        return self.links + path.removeprefix(self.routes)
-
 
 NO_PREFIX: Final = UrlPrefix()
 

@@ -106,8 +106,8 @@ def test_gzip_says_the_same_as_plain(exposition_format: Format) -> None:
     plain = _text(exposition, exposition_format)
     compressed = _text(exposition, exposition_format, gzip=True)
     assert _about_apps(compressed) == _about_apps(plain)
-    assert plain.endswith("# EOF\n") == compressed.endswith("# EOF\n") == exposition_format.is_openmetrics
-    assert exposition.body(exposition_format, gzip=True).content_type == exposition_format.content_type
+    assert plain.endswith("# EOF\n") == compressed.endswith("# EOF\n") == (exposition_format is not Format.TEXT)
+    assert exposition.body(exposition_format, gzip=True).content_type == exposition_format.value
 
 
 def test_every_family_is_announced_before_there_is_any_app() -> None:
@@ -264,7 +264,7 @@ async def test_the_exporters_own_metrics_are_published_by_themselves(exposition_
     for packed in (False, True):
         text = _text(exposition, exposition_format, gzip=packed)
         assert 'rtcmpu_exporter_log_messages_total{level="error"} 1.0\n' in text
-        assert text.endswith("# EOF\n") == exposition_format.is_openmetrics
+        assert text.endswith("# EOF\n") == (exposition_format is not Format.TEXT)
 
 
 @pytest.mark.parametrize("exposition_format", Format)
@@ -275,7 +275,7 @@ def test_the_exporters_own_metrics_can_be_left_out(exposition_format: Format) ->
     exposition.publish()
     lines = _text(exposition, exposition_format).splitlines()
     assert [line for line in lines if not line.startswith("#")] == ['x_one{app="a"} 1.0', 'x_two{app="a"} 1.0']
-    assert (lines[-1] == "# EOF") == exposition_format.is_openmetrics
+    assert (lines[-1] == "# EOF") == (exposition_format is not Format.TEXT)
     assert _text(exposition, exposition_format, gzip=True).splitlines() == lines
 
 
@@ -345,7 +345,7 @@ def test_promtool_finds_nothing_to_criticise() -> None:
     tasks.update(("0",), [FULL_TASK])
     tasks.publish()
     for text, series in (
-        (_text(_published(live=[FULL_TASK.configuration])), "rtcmpu_task_gop_duration_seconds_bucket{"),
+        (_text(_published(live=[FULL_TASK.entry.configuration])), "rtcmpu_task_gop_duration_seconds_bucket{"),
         (_text(tasks), "rtcmpu_task_config_gop_duration_seconds{"),
     ):
         assert series in text

@@ -17,6 +17,7 @@ from exporter.metrics.self_metrics import (
     CONFIG_LAST_RELOAD_SUCCESSFUL,
     EVENT_LOOP_LAG,
     EXPORTER_FAMILIES,
+    HTTP_REQUESTS,
     RULE_FAMILIES,
     SERIES_OMITTED,
     WEB_CONFIG_LAST_RELOAD_SUCCESSFUL,
@@ -89,8 +90,8 @@ def test_what_happens_is_counted_and_timed() -> None:
     account.throttled()
     account.waited("sweep", 1.5)
     account.rate(20.0)
-    metrics.request_answered("/apps/{account}/{app_id}", 404)
-    metrics.request_answered("/apps/{account}/{app_id}", 404)
+    metrics.count(HTTP_REQUESTS, "/apps/{account}/{app_id}", 404)
+    metrics.count(HTTP_REQUESTS, "/apps/{account}/{app_id}", 404)
     metrics.set(EVENT_LOOP_LAG, 0.002)
     metrics.rendered("/metrics", seconds=0.5, series=7)
     found = {name.removeprefix("rtcmpu_exporter_"): value for name, value in _series(metrics).items()}

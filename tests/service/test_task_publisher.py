@@ -121,7 +121,7 @@ async def test_all_formats_say_the_same(series: TaskSeries) -> None:
         assert plain is not None
         assert packed is not None
         assert gzip.decompress(b"".join(packed.chunks)) == b"".join(plain.chunks)
-        assert b"".join(plain.chunks).endswith(b"# EOF\n") == exposition_format.is_openmetrics
+        assert b"".join(plain.chunks).endswith(b"# EOF\n") == (exposition_format is not Format.TEXT)
 
 
 async def test_withdrawn_data_goes_and_comes_back_whole(series: TaskSeries) -> None:

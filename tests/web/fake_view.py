@@ -182,7 +182,7 @@ class FakeView:
 
     def _body(self, chunks: Sequence[bytes], exposition_format: Format, gzip: bool) -> Body:
         self.asked.append((exposition_format, gzip))
-        return Body(exposition_format.content_type, gzip, tuple(chunks), sum(map(len, chunks)))
+        return Body(exposition_format.value, gzip, tuple(chunks), sum(map(len, chunks)))
 
     def trend(self, account: str = "", app_id: str = "") -> Trend:
         """Return one of `trends`."""

@@ -76,7 +76,7 @@ async def test_metrics_are_asked_for_as_the_scraper_accepts_them(client: Client,
     """The format and the encoding are what the headers say, in one line or in several."""
     view.task_chunks = (b"up 1\n",)
     answer = await client.get(path, headers={"Accept": ACCEPT_OPENMETRICS, "Accept-Encoding": "gzip"})
-    assert answer.headers["Content-Type"] == Format.OPENMETRICS.content_type
+    assert answer.headers["Content-Type"] == Format.OPENMETRICS.value
     await client.get(path, headers={"Accept": "text/plain", "Accept-Encoding": "identity"})
     lines = [("Accept", part) for part in reversed(ACCEPT_OPENMETRICS.split(","))]
     await client.get(path, headers=[*lines, ("Accept-Encoding", "deflate"), ("Accept-Encoding", "gzip")])

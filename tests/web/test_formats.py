@@ -24,8 +24,8 @@ PROMETHEUS_3 = (
 
 def test_content_types_are_the_official_clients() -> None:
     """Prometheus 3 refuses a Content-Type that it does not know."""
-    assert Format.TEXT.content_type == CONTENT_TYPE_PLAIN_0_0_4
-    assert Format.OPENMETRICS.content_type == CONTENT_TYPE_LATEST
+    assert Format.TEXT.value == CONTENT_TYPE_PLAIN_0_0_4
+    assert Format.OPENMETRICS.value == CONTENT_TYPE_LATEST
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def api_routes(view: View, clock: Clock, prefix: UrlPrefix) -> Iterable[web.Rout
                 return revalidated_response(request, _line(await listing_text(answer)))
             table, cursor = await listing_csv(answer)
             next_page = {**request.query, "format": "csv", "cursor": cursor or ""}
-            following = URL.build(path=prefix.link_to(request.path), query=next_page)
+            following = URL.build(path=prefix.links + request.path.removeprefix(prefix.routes), query=next_page)
             link = "" if cursor is None else f'<{following}>; rel="next"'
             return revalidated_response(request, table.encode("utf-8", "replace"), CSV_TYPE, link)
 

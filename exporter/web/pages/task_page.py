@@ -32,11 +32,6 @@ class Rectangle(NamedTuple):
     width: float
     height: float
 
-    @property
-    def area(self) -> float:
-        """Its area."""
-        return self.width * self.height
-
     def shared(self, other: "Rectangle") -> "Rectangle | None":
         """Return what is in both."""
         x, y = max(self.x, other.x), max(self.y, other.y)
@@ -85,7 +80,7 @@ def pane_layout(panes: Sequence[Pane], encoding: Encoding | None) -> PaneLayout 
     overlapping = set[int]()
     for one, other in combinations(drawn, 2):
         shared = one.rectangle.shared(other.rectangle) if one.layer == other.layer else None
-        if shared is not None and shared.area > LEAST_OVERLAP * width * height:
+        if shared is not None and shared.width * shared.height > LEAST_OVERLAP * width * height:
             overlaps[shared.scaled(1, 1)] = None
             overlapping |= {one.number, other.number}
     return PaneLayout(

@@ -5,9 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Final, cast
-
-import pytest
+from typing import Final
 
 from exporter.cli import cli
 from exporter.config.model import Config
@@ -31,10 +29,9 @@ OWN_PATHS: Final = re.compile(r"(?:(?:GET|POST) )?(/(?:-|api|apps|violations|rul
 OWN_KEYS: Final = re.compile(r"(?:accounts|collection|policy|metrics)\.[a-z_.]+")
 
 
-@pytest.fixture(params=PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def page(request: pytest.FixtureRequest) -> Path:
-    """Each document in turn."""
-    return cast("Path", request.param)
+def codes() -> Iterator[tuple[Path, str]]:
+    """Yield what is between back-quotes in the prose of each document."""
+    return ((page, code) for page in PAGES for code in inline_code(page))
 
 
 def _keys(kind: ValueType) -> Iterator[str]:
@@ -47,17 +44,20 @@ def _keys(kind: ValueType) -> Iterator[str]:
             yield from (f"{key}.{name}" for name in _keys(inner))
 
 
-def test_links_lead_to_files_and_headings_that_exist(page: Path) -> None:
+def test_links_lead_to_files_and_headings_that_exist() -> None:
     """Each link that is no address elsewhere names a file of the project and, behind `#`, one of its headings."""
-    for link in links(page):
-        if link.startswith(("http://", "https://", "../../actions/")):  # the last one: GitHub's, beside the files
-            continue
-        name, _, anchor = link.partition("#")
-        target = (page.parent / name).resolve() if name else page
-        assert target.is_relative_to(ROOT), link
-        assert target.exists(), link
-        if anchor and target.suffix == ".md":
-            assert anchor in anchors(target), link
+    found = [(page, link) for page in PAGES for link in links(page)]
+    # The last one is GitHub's, beside the files.
+    own = [(page, link) for page, link in found if not link.startswith(("http://", "https://", "../../actions/"))]
+    assert len(own) > len(PAGES)
+    assert [f"{page}: {link}" for page, link in own if not _leads_somewhere(page, link)] == []
+
+
+def _leads_somewhere(page: Path, link: str) -> bool:
+    name, _, anchor = link.partition("#")
+    target = (page.parent / name).resolve() if name else page
+    has_anchor = not anchor or target.suffix != ".md" or (target.is_file() and anchor in anchors(target))
+    return target.is_relative_to(ROOT) and target.exists() and has_anchor
 
 
 def test_every_document_for_operators_is_in_the_index() -> None:
@@ -79,47 +79,51 @@ def served() -> list[str]:
     return [resource.canonical for resource in application(FakeView(), SystemClock()).router.resources()]
 
 
-def test_metrics_exist(page: Path) -> None:
+def test_metrics_exist() -> None:
     """A name in the style of our metrics is that of one, of its samples, or of several by how they begin."""
-    for name in re.findall(r"(?<![\w:.])rtcmpu_[a-z0-9_]*", page.read_text(encoding="utf-8")):
-        begins_so = name.endswith("_") and any(metric.startswith(name) for metric in METRICS)
-        assert name in METRICS or begins_so, name
+    found = [
+        (page, name)
+        for page in PAGES
+        for name in re.findall(r"(?<![\w:.])rtcmpu_[a-z0-9_]*", page.read_text(encoding="utf-8"))
+    ]
+    assert len(found) > len(METRICS)
+    begin = {name for _, name in found if name.endswith("_") and any(metric.startswith(name) for metric in METRICS)}
+    assert [f"{page}: {name}" for page, name in found if name not in METRICS | begin] == []
 
 
-def test_flags_exist(page: Path) -> None:
+def test_flags_exist() -> None:
     """A flag that is by itself, or behind our program's name, is one that some command takes."""
     known = {*flags(), *OF_EVERY_PROGRAM}
-    for code in inline_code(page):
-        if code.startswith(("--web.", "--config.", "--log.", "--app.", "--api.", "--simulator.", "rtcmpu-exporter ")):
-            assert set(re.findall(r"(?<![\w-])--[a-z][a-z.-]*[a-z]", code)) <= known, code
+    begin = ("--web.", "--config.", "--log.", "--app.", "--api.", "--simulator.", "rtcmpu-exporter ")
+    found = [(page, code) for page, code in codes() if code.startswith(begin)]
+    unknown = [(page, set(re.findall(r"(?<![\w-])--[a-z][a-z.-]*[a-z]", code)) - known) for page, code in found]
+    assert [f"{page}: {names}" for page, names in unknown if names] == []
 
 
-def test_commands_exist(page: Path) -> None:
+def test_commands_exist() -> None:
     """A word behind our program's name is a command."""
-    for code in inline_code(page):
-        if found := re.match(r"rtcmpu-exporter ([a-z-]+)", code):
-            assert found[1] in cli.commands, code
+    found = [(page, re.match(r"rtcmpu-exporter ([a-z-]+)", code)) for page, code in codes()]
+    assert [f"{page}: {word[1]}" for page, word in found if word and word[1] not in cli.commands] == []
 
 
-def test_paths_are_served(page: Path) -> None:
+def test_paths_are_served() -> None:
     """A path in the style of ours is one that is answered."""
-    for code in inline_code(page):
-        found = OWN_PATHS.fullmatch(code)
-        if not found:
-            continue
-        path = found[1].partition("?")[0]
-        if "…" in path or path.endswith("/"):
-            assert any(one.startswith(path.partition("…")[0]) for one in served()), code
-        else:
-            assert any(re.fullmatch(re.sub(r"\{[^}]*\}", "[^/]+", one), path) for one in served()), code
+    found = [(page, path[1].partition("?")[0]) for page, code in codes() if (path := OWN_PATHS.fullmatch(code))]
+    assert [f"{page}: {path}" for page, path in found if not _is_served(path)] == []
 
 
-def test_keys_exist(page: Path) -> None:
+def _is_served(path: str) -> bool:
+    if "…" in path or path.endswith("/"):
+        return any(one.startswith(path.partition("…")[0]) for one in served())
+    return any(re.fullmatch(re.sub(r"\{[^}]*\}", "[^/]+", one), path) for one in served())
+
+
+def test_keys_exist() -> None:
     """A dotted key of the configuration is one that can be set."""
     known = set(_keys(kind_of(Config)))
-    for code in inline_code(page):
-        if OWN_KEYS.fullmatch(code) and not code.endswith((".md", ".py", ".yml")):
-            assert code in known, code
+    found = [(page, code) for page, code in codes() if OWN_KEYS.fullmatch(code)]
+    files = (".md", ".py", ".yml")
+    assert [f"{page}: {key}" for page, key in found if key not in known and not key.endswith(files)] == []
 
 
 def test_every_state_has_its_line_in_troubleshooting() -> None:

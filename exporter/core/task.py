@@ -59,7 +59,6 @@ URL_PROBLEMS: Final = ("too_long", "white_space", "placeholder", "no_app", "no_s
 """What makes a push URL incomplete; of several the first is kept."""
 
 
-# The database holds these types with a digest of their JSON Schema, which has their docstrings: see `SHAPE` in storage.
 class Output(Struct, frozen=True, gc=False):
     """Where a task pushes to: what of one URL may be shown."""
 

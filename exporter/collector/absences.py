@@ -152,7 +152,7 @@ class Absences:
         """
         if self._lookups is not _FINE and (self._doubts or self._read_again_at):
             return self._lookups
-        if self._proofs and self._clock.monotonic() - self._proofs[0] > QUICK_PROOF_SECONDS:
+        if self._doubts and self._proofs and self._clock.monotonic() - self._proofs[0] > QUICK_PROOF_SECONDS:
             return State.PARTIAL, (
                 "the list does not show many known tasks, and lookups have not confirmed it yet: the last data is kept"
             )

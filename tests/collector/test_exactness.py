@@ -333,6 +333,23 @@ async def test_a_large_loss_that_waits_for_its_lookups_is_partial(kind: Kind) ->
 
 
 @on_virtual_time
+async def test_a_proof_of_what_a_sweep_has_settled_does_not_show() -> None:
+    """Lookups of an update still hang when a sweep has found out what became of all tasks."""
+    scene = Scene(60, largest_page=100)
+    await scene.start()
+    all_of(scene.list.delete, scene.list.order)()
+    scene.service.before_look_up = _hang
+    update = asyncio.ensure_future(scene.collector.update())
+    await asyncio.sleep(1)
+    scene.service.before_look_up = None
+    await scene.collector.sweep()
+    await asyncio.sleep(2)
+    scene.collector.look_at_clock()
+    assert (status_of(scene).state, update.done(), shown(scene.collector)) == (State.OK, False, {})
+    await update
+
+
+@on_virtual_time
 async def test_updates_do_not_disturb_the_proof_of_a_sweep() -> None:
     """What an update finds gone meanwhile is not mixed up with the sample that stands for all of the loss."""
     scene = Scene(100, largest_page=100)

@@ -322,9 +322,9 @@ async def test_a_large_loss_that_waits_for_its_lookups_is_partial(kind: Kind) ->
     scene = Scene(60, largest_page=100)
     await scene.start()
     all_of(scene.list.delete, scene.list.order[5:])()
-    scene.service.before_look_up = lambda _task_id: asyncio.sleep(4)
+    scene.service.before_look_up = lambda _task_id: asyncio.sleep(14)
     attempt = asyncio.ensure_future(scene.collector.update() if kind is Kind.UPDATE else scene.collector.sweep())
-    await asyncio.sleep(3)
+    await asyncio.sleep(12)
     scene.collector.look_at_clock()
     assert (status_of(scene).state, len(shown(scene.collector))) == (State.PARTIAL, 60)
     assert {outcome for _, outcome in status_of(scene).attempts} == {State.OK}
@@ -343,7 +343,7 @@ async def test_a_proof_of_what_a_sweep_has_settled_does_not_show() -> None:
     await asyncio.sleep(1)
     scene.service.before_look_up = None
     await scene.collector.sweep()
-    await asyncio.sleep(2)
+    await asyncio.sleep(12)
     scene.collector.look_at_clock()
     assert (status_of(scene).state, update.done(), shown(scene.collector)) == (State.OK, False, {})
     await update

@@ -46,6 +46,17 @@ def test_everything_comes_back(database: Database, tasks: int) -> None:
     assert len({id(each.task.configuration) for each in app.entries}) == min(tasks, 2)
 
 
+@pytest.mark.parametrize(("seconds", "pauses"), [(60.0, 2), (0.0, 0), (-1.0, 0)])
+def test_pauses_between_portions_end_in_time(
+    database: Database, monkeypatch: pytest.MonkeyPatch, seconds: float, pauses: int
+) -> None:
+    """Three portions of tasks have two pauses; what has waited for long has none."""
+    slept: list[float] = []
+    monkeypatch.setattr(database_module, "sleep", slept.append)
+    database.write(batch(*(entry(f"task-{number:03}") for number in range(250))), pausing_seconds=seconds)
+    assert len(slept) == pauses
+
+
 def test_changes_come_with_what_they_changed(database: Database) -> None:
     """A modification has its fields before and after; of tasks that came and went, all that were set."""
     old, new, other = entry("a"), entry("a", idle_timeout_seconds=60), entry("b")

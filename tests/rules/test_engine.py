@@ -246,6 +246,22 @@ def test_what_apps_share_when_they_are_first_read_is_no_event() -> None:
         assert (world.report("alone", app).violations, world.report("alone", app).opened) == (1, 0)
     assert world.told.opens == []
     assert world.told.found_late_at == [(LIVE, "alone", "a", "Title of alone")]
+    world.remove("b", OTHER)
+    world.collect(OTHER)
+    world.update("b", OTHER, urls=[1])
+    assert (world.report("alone").resolved, world.report("alone").opened) == (1, 1)
+
+
+def test_a_change_of_a_task_that_is_found_late_is_an_event() -> None:
+    """What a task violates by its own change counts as opened, though another app's baseline shows it, too."""
+    world = PolicyWorld(ALONE, MIXED, apps=(LIVE, OTHER))
+    world.update("a", LIVE, urls=[1], baseline=True)
+    world.clock.per_look = 0.004  # one task is evaluated at a time
+    world.update("b", OTHER, urls=[1], baseline=True)
+    world.update("a", LIVE, urls=[1], mix_mode="single")
+    for _ in range(5):
+        world.policy.tick()
+    assert (world.report("mixed").violations, world.report("mixed").opened) == (1, 1)
 
 
 @pytest.mark.parametrize(("seconds", "is_first"), [(2, False), (61, True)])

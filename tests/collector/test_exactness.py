@@ -333,6 +333,21 @@ async def test_a_large_loss_that_waits_for_its_lookups_is_partial(kind: Kind) ->
 
 
 @on_virtual_time
+async def test_a_large_loss_that_is_soon_proven_is_never_partial() -> None:
+    """Lookups that answer as fast as they do mostly show in no state."""
+    scene = Scene(60, largest_page=100)
+    await scene.start()
+    all_of(scene.list.delete, scene.list.order[5:])()
+    scene.service.before_look_up = lambda _task_id: asyncio.sleep(0.5)
+    attempt = asyncio.ensure_future(scene.collector.sweep())
+    while not attempt.done():
+        scene.collector.look_at_clock()
+        assert status_of(scene).state is State.OK
+        await asyncio.sleep(0.5)
+    assert shown(scene.collector) == listed(scene.list)
+
+
+@on_virtual_time
 async def test_a_proof_of_what_a_sweep_has_settled_does_not_show() -> None:
     """Lookups of an update still hang when a sweep has found out what became of all tasks."""
     scene = Scene(60, largest_page=100)

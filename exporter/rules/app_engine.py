@@ -114,7 +114,6 @@ class AppPolicy:
         self.counted = CountedFindings(key, common.events)
         self._evaluated: dict[str, _Evaluated] = {}
         self._noted: dict[str, Entry] = {}  # whose outputs were noted, but that were not evaluated yet
-        self._found_late: set[str] = set()  # tasks of which another app's baseline shows what was so before
         self._is_concluded = False
         self._looked_at_time = common.clock.monotonic()
         self._due_until = common.clock.now()  # what was due up to this wall-clock time has been noted
@@ -192,12 +191,6 @@ class AppPolicy:
         if entry is not None and shared is not None and task_id not in self._evaluated:
             shared.replace(self.key, task_id, self._noted_task(task_id), entry.task)
             self._noted[task_id] = entry
-
-    def mark_related(self, task_id: str, *, found_late: bool) -> None:
-        """Note a task that another one concerns; `found_late` if that was so before, and is no event."""
-        self.backlog.mark(task_id, Scope.RELATIONS)
-        if found_late:
-            self._found_late.add(task_id)
 
     def step(self) -> None:
         """Evaluate the next task of the backlog, in which it stays where that fails."""
@@ -302,14 +295,10 @@ class AppPolicy:
         if known is None or known.entry is not entry or known.key_change != key_change or after != before:
             self._evaluated[task_id] = _Evaluated(entry, _shared(after), key_change)
         if after != before:
-            found_late = scope is not Scope.ALL and task_id in self._found_late
-            text = partial(self._text, subject)
-            self.counted.record(task_id, before, after, now=subject.seconds, text=text, found_late=found_late)
-        self._found_late.discard(task_id)
+            self.counted.record(task_id, before, after, now=subject.seconds, text=partial(self._text, subject))
 
     def _forget(self, task_id: str) -> None:
         known = self._evaluated.pop(task_id, None)
-        self._found_late.discard(task_id)
         if known is None:
             if self._common.shared_outputs is not None:
                 self._common.shared_outputs.replace(self.key, task_id, self._noted_task(task_id), None)

@@ -14,7 +14,7 @@ from exporter.config.model import App
 from exporter.core.clock import Clock
 from exporter.rules.app_engine import AppPolicy, Common
 from exporter.rules.cel_language import STOPPED
-from exporter.rules.evaluator import RELATIONS, SharedEvaluations
+from exporter.rules.evaluator import RELATIONS, Scope, SharedEvaluations
 from exporter.rules.findings import FindingEvents
 from exporter.rules.rule import SEVERITIES, AppKey, CompiledRule, Severity
 from exporter.rules.rule_set import RuleSet
@@ -25,9 +25,6 @@ PAUSE_SECONDS: Final = 0.005
 
 PAUSE_AFTER_FAILURE_SECONDS: Final = 10.0
 """How long an app is left alone of which something could not be evaluated because of an exception."""
-
-START_SECONDS: Final = 60.0
-"""For so long after the start, what the first tasks of an app show of other apps' tasks belongs to the baseline."""
 
 AT_ONCE: Final = 200
 """So few tasks of an app are evaluated immediately, unless that takes longer than a slice: most rounds change fewer."""
@@ -110,8 +107,6 @@ class PolicyEngine:
         self._unknown = AppPolicy(("", ""), self._common)
         self._waiting: dict[AppKey, None] = {}  # apps that something is to be evaluated of, in the order of their turns
         self._something_waits = asyncio.Event()
-        self._starts_until = clock.monotonic() + START_SECONDS
-        self._finds_late = False  # what is evaluated now are the first tasks of an app, at the start
         self._is_held = False  # nothing is evaluated: more apps are being restored
         self._unnoted: deque[tuple[AppPolicy, str]] = deque()
         """Restored tasks whose outputs are noted before any task is evaluated: what they share is in all baselines."""
@@ -236,8 +231,6 @@ class PolicyEngine:
                 self._work_on(due, end)
             except Exception as error:  # noqa: BLE001 - whatever it was: it concerns this app alone
                 self._give_up(due, error)
-            finally:
-                self._finds_late = False
 
     def _next(self, at_most: float) -> AppPolicy | None:
         return next((app for key in self._waiting if (app := self._apps[key]).backlog.next_tasks <= at_most), None)
@@ -245,7 +238,6 @@ class PolicyEngine:
     def _work_on(self, policy: AppPolicy, end: float) -> None:
         """Evaluate an app's tasks until a time, and conclude what is complete then."""
         had_changes = policy.backlog.has_changes
-        self._finds_late = policy.report is None and self._clock.monotonic() < self._starts_until
         del self._waiting[policy.key]
         while policy.backlog and policy.backlog.has_changes == had_changes:
             policy.step()
@@ -268,7 +260,7 @@ class PolicyEngine:
         """Note a task that a change of another task concerns."""
         policy = self._apps.get(app)
         if policy is not None:
-            policy.mark_related(task_id, found_late=self._finds_late)
+            policy.backlog.mark(task_id, Scope.RELATIONS)
             self._wait(policy)
 
     def _renew_reports(self) -> None:

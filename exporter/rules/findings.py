@@ -55,9 +55,6 @@ class FindingEvents:
     def stopped(self, rule: AnyRule, why: str) -> None:
         """A rule is not evaluated any more; its findings stay as they are until rules are loaded again."""
 
-    def found_late(self, app: AppKey, rule: AnyRule, task_id: str | None, text: Callable[[], str]) -> None:
-        """A violation that another app's baseline shows, after the `baseline` of its own app that did not count it."""
-
     def opened(self, app: AppKey, rule: AnyRule, task_id: str | None, since: float, text: str) -> None:
         """A violation is there that was not there before, since a wall-clock time."""
 
@@ -223,10 +220,10 @@ class RuleFindings:
         self._counts[after] += tasks
         self._report = None
 
-    def open(self, task_id: str, now: float, *, is_event: bool) -> None:
+    def open(self, task_id: str, now: float) -> None:
         """A task violates the rule that did not before."""
         since = now if self.settled else min(now, self.remembered.get(task_id, now))
-        self._opened += is_event
+        self._opened += self.settled
         self.since[task_id] = since
         self._count_since(since, 1)
         self._examples.added(task_id)
@@ -349,19 +346,13 @@ class CountedFindings:
         """Return what the next process should know."""
         return {findings.version: {**findings.remembered, **findings.since} for findings in self._in_order}
 
-    def record(
-        self, task_id: str, before: bytes, after: bytes, *, now: float, text: _Text, found_late: bool = False
-    ) -> None:
-        """Take note of a task's outcomes before and now; `now` is in wall-clock seconds, `text` is of a violation.
-
-        `found_late`: what it violates now was so before. It is no event, and belongs to the baseline.
-        """
+    def record(self, task_id: str, before: bytes, after: bytes, *, now: float, text: _Text) -> None:
+        """Take note of a task's outcomes before and now; `now` is in wall-clock seconds, `text` is of a violation."""
         self._moves[before, after] += 1
         if len(self._moves) >= MOST_MOVES:
             self._count_moves()
         for place, old, new in _violations_between(before, after):
-            findings = self._about_tasks[place]
-            self._open_or_resolve(findings, task_id, old, new, now=now, text=text, found_late=found_late)
+            self._open_or_resolve(self._about_tasks[place], task_id, old, new, now=now, text=text)
 
     def record_number(self, tasks: int, *, now: float, text: _Text) -> None:
         """Take note of how many tasks there are; the arguments are as those of `record`."""
@@ -407,21 +398,11 @@ class CountedFindings:
         self._moves.clear()
 
     def _open_or_resolve(
-        self,
-        findings: RuleFindings,
-        task_id: str,
-        before: int,
-        after: int,
-        *,
-        now: float,
-        text: _Text,
-        found_late: bool = False,
+        self, findings: RuleFindings, task_id: str, before: int, after: int, *, now: float, text: _Text
     ) -> None:
         if after == VIOLATION:
-            findings.open(task_id, now, is_event=findings.settled and not found_late)
-            if findings.settled and found_late:
-                self._events.found_late(self._app, findings.rule, task_id or None, partial(text, findings.rule))
-            elif findings.settled:
+            findings.open(task_id, now)
+            if findings.settled:
                 self._events.opened(self._app, findings.rule, task_id or None, now, text(findings.rule))
             elif task_id not in findings.remembered:
                 self._events.found(self._app, findings.rule, task_id or None, partial(text, findings.rule))

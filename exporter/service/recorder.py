@@ -219,11 +219,6 @@ class Recorder(FindingEvents):
         """Pass it on."""
         self._events.stopped(rule, why)
 
-    def found_late(self, app: AppKey, rule: AnyRule, task_id: str | None, text: Callable[[], str]) -> None:
-        """Take note of a violation of a baseline that was complete before; it may be stored as an older one."""
-        self.found(app, rule, task_id, text)
-        self.reconcile(app)
-
     def opened(self, app: AppKey, rule: AnyRule, task_id: str | None, since: float, text: str) -> None:
         """Take note of a violation that opened."""
         self._events.opened(app, rule, task_id, since, text)

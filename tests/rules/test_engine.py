@@ -236,47 +236,6 @@ def test_what_restored_apps_share_was_open_at_the_baseline() -> None:
     assert world.told.opens == []
 
 
-def test_what_apps_share_when_they_are_first_read_is_no_event() -> None:
-    """A cold start finds the same violations whichever app is read first, and none is counted as opened."""
-    world = PolicyWorld(ALONE, apps=(LIVE, OTHER))
-    world.update("a", LIVE, urls=[1], baseline=True)
-    world.clock.advance(2)
-    world.update("b", OTHER, urls=[1], baseline=True)
-    for app in (LIVE, OTHER):
-        assert (world.report("alone", app).violations, world.report("alone", app).opened) == (1, 0)
-    assert world.told.opens == []
-    assert world.told.found_late_at == [(LIVE, "alone", "a", "Title of alone")]
-    world.remove("b", OTHER)
-    world.collect(OTHER)
-    world.update("b", OTHER, urls=[1])
-    assert (world.report("alone").resolved, world.report("alone").opened) == (1, 1)
-
-
-def test_a_change_of_a_task_that_is_found_late_is_an_event() -> None:
-    """What a task violates by its own change counts as opened, though another app's baseline shows it, too."""
-    world = PolicyWorld(ALONE, MIXED, apps=(LIVE, OTHER))
-    world.update("a", LIVE, urls=[1], baseline=True)
-    world.clock.per_look = 0.004  # one task is evaluated at a time
-    world.update("b", OTHER, urls=[1], baseline=True)
-    world.update("a", LIVE, urls=[1], mix_mode="single")
-    for _ in range(5):
-        world.policy.tick()
-    assert (world.report("mixed").violations, world.report("mixed").opened) == (1, 1)
-
-
-@pytest.mark.parametrize(("seconds", "is_first"), [(2, False), (61, True)])
-def test_what_apps_share_later_counts_as_opened(seconds: float, *, is_first: bool) -> None:
-    """A change opens violations in other apps soon after the start, too, and a minute later an app that comes does."""
-    world = PolicyWorld(ALONE, apps=(LIVE, OTHER))
-    world.update("a", LIVE, urls=[1], baseline=True)
-    if not is_first:
-        world.collect(OTHER, baseline=True)
-    world.clock.advance(seconds)
-    world.update("b", OTHER, urls=[1], baseline=is_first)
-    assert (world.report("alone").violations, world.report("alone").opened) == (1, 1)
-    assert [(app, task_id) for app, _, task_id, _ in world.told.opens if app == LIVE] == [(LIVE, "a")]
-
-
 def test_what_a_restored_app_shares_with_one_that_is_too_old_keeps_its_age() -> None:
     """The tasks of an app whose data is withdrawn count for other apps after a restart, as they did before."""
     world = PolicyWorld(ALONE, apps=(LIVE, OTHER))

@@ -283,28 +283,6 @@ async def test_what_was_created_or_opened_again_has_a_new_age(
 
 
 @on_virtual_time
-async def test_what_another_app_shows_late_is_as_old_as_is_stored(database: Database) -> None:
-    """A violation that is found when another app is first read was there before the database answered, too."""
-    clock = VirtualClock()
-    rule = TaskCountRule(Rule(name="alone", title="Alone", severity=Severity.WARNING, expect=""), 1, None)
-    moving_list = MovingList(tasks=3)
-    first = Process(moving_list, database, clock)
-    await first.collector.sweep()
-    first.recorder.opened(KEY, rule, "task-1", 5.0, "shared")
-    await clock.sleep(3600)
-    second = Process(moving_list, database, clock)
-    second.writer.is_away = True
-    await second.collector.sweep()
-    for task_id in ("task-1", "task-2"):
-        second.recorder.found_late(KEY, rule, task_id, lambda: "shared")
-    second.open_violations = {rule.rule.version: {"task-1": 5.0, "task-2": clock.now()}}
-    second.writer.come_back()
-    assert second.aged == [{rule.rule.version: {"task-1": 5.0}}]
-    found = [(row.task_id, row.opened, row.message) for row in _rows(database, VIOLATIONS)]
-    assert found == [("task-1", 5.0, "shared"), ("task-2", clock.now(), "shared")]
-
-
-@on_virtual_time
 async def test_violations_that_turn_by_the_age_of_tasks_are_written_once(database: Database) -> None:
     """Where rules are about the age, they are found, or resolved, as soon as the stored ages are known."""
     clock = VirtualClock()

@@ -55,17 +55,12 @@ class Told(Struct, FindingEvents):
     resolves: list[tuple[AppKey, str, str | None, float, Resolution]]
     stops: list[tuple[str, str]]
     found_at_baselines: list[tuple[AppKey, str, str | None, str]] = field(default_factory=list)
-    found_late_at: list[tuple[AppKey, str, str | None, str]] = field(default_factory=list)
 
     def baseline(self, app: AppKey, violations: int) -> None:
         self.baselines.append((app, violations))
 
     def found(self, app: AppKey, rule: AnyRule, task_id: str | None, text: Callable[[], str]) -> None:
         self.found_at_baselines.append((app, rule.rule.name, task_id, text()))
-
-    def found_late(self, app: AppKey, rule: AnyRule, task_id: str | None, text: Callable[[], str]) -> None:
-        """Keep a violation that another app's baseline showed."""
-        self.found_late_at.append((app, rule.rule.name, task_id, text()))
 
     def stopped(self, rule: AnyRule, why: str) -> None:
         """Keep a rule that is not evaluated any more."""

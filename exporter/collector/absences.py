@@ -102,7 +102,7 @@ LARGE_LOSS_TASKS: Final = 10
 LARGE_LOSS_SHARE: Final = 1 / 3
 PROOF_SECONDS: Final = 60.0
 """For how long the proof of a large loss is looked for."""
-QUICK_PROOF_SECONDS: Final = 10.0
+QUICK_PROOF_SECONDS: Final = 3.0
 """A proof of a large loss that takes longer shows in the state."""
 RETRY_SECONDS: Final = 5.0
 """After a lookup that failed, before a row that was refused as outdated is read again."""

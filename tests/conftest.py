@@ -47,9 +47,9 @@ LOW_PRIORITY = 5
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Return one worker more than there are processors, or than thrice as many where tests wait for other programs."""
+    """Return one worker more than there are processors, or than twice as many where tests wait for other programs."""
     processors = len(os.sched_getaffinity(0))
-    return 1 + (processors if "not processes" in config.option.markexpr else 3 * processors)
+    return 1 + (processors if "not processes" in config.option.markexpr else 2 * processors)
 
 
 @pytest.hookimpl(wrapper=True)

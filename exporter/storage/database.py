@@ -36,8 +36,8 @@ ENDED_UNSEEN: Final = "not_seen"
 APP_REMOVED: Final = "app_removed"
 """Why a violation ended whose app is no longer configured."""
 PRUNED_AT_ONCE: Final = 500
-INSERTED_AT_ONCE: Final = 100
-PAUSE_SECONDS: Final = 0.004
+INSERTED_AT_ONCE: Final = 25
+PAUSE_SECONDS: Final = 0.001
 """Between portions of that many rows, in which scrapes don't compete with the thread for Python's lock."""
 _NEW_FILE: Final = (
     *("BEGIN", "PRAGMA auto_vacuum = INCREMENTAL", f"PRAGMA application_id = {APPLICATION_ID}", "COMMIT"),
@@ -387,7 +387,7 @@ def _insert(
 
 
 def _copy(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows with PostgreSQL's COPY, which is faster from about 100 on."""
+    """Insert rows with PostgreSQL's COPY, which is faster for many."""
     columns = [table.c[name] for name in rows[0]]
     bind: list[Any] = [each.type.bind_processor(connection.dialect) or (lambda value: value) for each in columns]
     cursor: Any = connection.connection.cursor()

@@ -53,7 +53,8 @@ def test_pauses_between_portions_end_in_time(
     """Three portions of tasks have two pauses; what has waited for long has none."""
     slept: list[float] = []
     monkeypatch.setattr(database_module, "sleep", slept.append)
-    database.write(batch(*(entry(f"task-{number:03}") for number in range(250))), pausing_seconds=seconds)
+    tasks = 3 * database_module.INSERTED_AT_ONCE
+    database.write(batch(*(entry(f"task-{number:03}") for number in range(tasks))), pausing_seconds=seconds)
     assert len(slept) == pauses
 
 

@@ -138,10 +138,13 @@ _Key: TypeAlias = tuple[str, str, str]  # Account, AppId, TaskId
 
 
 class StableSubset:
-    """Keeps tasks by the hash of their TaskId, in shards, and tells which have room: those with the lowest hashes."""
+    """Keeps tasks by the hash of their TaskId, in shards, and tells which have room: those with the lowest hashes.
+
+    Another `max_series` counts from the next `take_changes` on.
+    """
 
     def __init__(self, max_series: int) -> None:
-        self._max_series = max_series
+        self.max_series = max_series
         self._shards: tuple[dict[_Key, ListedTask], ...] = tuple({} for _ in range(SHARDS))
         self._series = [0] * SHARDS
         self._changed: set[int] = set()
@@ -190,7 +193,7 @@ class StableSubset:
         self.omitted_series = omitted
 
     def _has_room(self, series: int) -> bool:
-        return series <= self._max_series
+        return series <= self.max_series
 
     def _with_room(self, shard: int) -> Sequence[ListedTask]:
         """Return the first tasks of the shard at the border, as many as fit behind the shards before it."""

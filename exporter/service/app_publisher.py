@@ -10,7 +10,6 @@ from msgspec.structs import replace
 
 from exporter.collector.collector import Collector, CollectorEvents
 from exporter.collector.inventory import Change, Entry, Inventory
-from exporter.collector.past import History
 from exporter.collector.task_diff import ChangeCounts
 from exporter.config.model import Buckets, PerTask
 from exporter.core.clock import Clock
@@ -39,11 +38,10 @@ class AppPublisher(CollectorEvents):
         self,
         buckets: Buckets,
         publish: Callable[[AppReport], None],
-        history: History,
         policy: PolicyEngine,
+        recorder: Recorder,
         task_series: "TaskSeries",
         *,
-        recorder: Recorder | None = None,
         supervisor: Supervisor,
         worker: Worker,
         clock: Clock,
@@ -53,10 +51,9 @@ class AppPublisher(CollectorEvents):
         self._push_auth = push_auth
         self._clock = clock
         self._publish = publish
-        self._history = history
         self._policy = policy
-        self._task_series = task_series
         self._recorder = recorder
+        self._task_series = task_series
         self._supervisor = supervisor
         self._worker = worker
         self._counts = ChangeCounts()
@@ -142,8 +139,12 @@ class AppPublisher(CollectorEvents):
     def _take_in(self, changes: Sequence[Change], *, baseline: bool) -> None:
         key = self.collector.key
         _apply(changes, self._aggregates)
-        earliest = None if self._recorder is None else self._recorder.earliest(key)
-        recorded = () if baseline else self._history.record(*key, changes, earliest=earliest, push_auth=self._push_auth)
+        recorder = self._recorder
+        recorded = (
+            ()
+            if baseline
+            else recorder.history.record(*key, changes, earliest=recorder.earliest(key), push_auth=self._push_auth)
+        )
         for each in recorded:
             self._counts.count(each.change, (change.field for change in each.fields))
         if self._check is not None:
@@ -152,9 +153,7 @@ class AppPublisher(CollectorEvents):
                 self._check.cancel()
                 self._count_anew()
         self._policy.collected(key, changes, baseline=baseline, available=self.collector.status.data_available)
-        if self._recorder is not None:
-            notes = [each.notes for each in recorded]
-            self._recorder.collected(self.collector, changes, baseline=baseline, notes=notes)
+        recorder.collected(self.collector, changes, baseline=baseline, notes=[each.notes for each in recorded])
 
     def _count_anew(self) -> None:
         entries = list(self.collector.inventory)
@@ -207,23 +206,17 @@ class TaskSeries:
 
     def __init__(self, metrics: SelfMetrics) -> None:
         self._metrics = metrics
-        self._settings = PerTask()
         self._switched_on: _SwitchedOn | None = None
-        self._shown: _SwitchedOn | None = None
-        """What is served: after a change of the limit the one before, until the new one has been published."""
-        self._at_work = asyncio.Lock()
 
     def configure(self, settings: PerTask) -> None:
         """Switch on or off, or take on another limit. All apps are to be followed then."""
-        if settings == self._settings:
-            return
-        self._settings = settings
-        self._switched_on = _SwitchedOn(settings.max_series, self._metrics) if settings.enabled else None
-        if self._switched_on is None:
-            self._shown = None
+        if not settings.enabled:
+            self._switched_on = None
             self._metrics.path_closed(TASKS_PATH)
-        elif self._shown is None:
-            self._shown = self._switched_on
+            return
+        if self._switched_on is None:
+            self._switched_on = _SwitchedOn(self._metrics)
+        self._switched_on.max_series = settings.max_series
 
     def follow(self, app: AppKey, inventory: Inventory, changes: Iterable[Change], *, available: bool) -> None:
         """Take note of what changed in an app's tasks since the last call, and whether they may be published."""
@@ -232,19 +225,15 @@ class TaskSeries:
 
     async def publish(self) -> None:
         """Make what was noted visible to the next scrape. Rendering and compressing leave the event loop alone."""
-        async with self._at_work:
-            publishing = self._switched_on
-            if publishing is None:
-                return
+        publishing = self._switched_on
+        if publishing is not None:
             await publishing.publish()
-            if self._switched_on is publishing:
-                self._shown = publishing
-            elif self._switched_on is None:
+            if self._switched_on is not publishing:
                 self._metrics.path_closed(TASKS_PATH)
 
     def body(self, exposition_format: Format, *, gzip: bool) -> Body | None:
         """Return the ready bytes; None while it is switched off."""
-        return None if self._shown is None else self._shown.exposition.body(exposition_format, gzip=gzip)
+        return None if self._switched_on is None else self._switched_on.exposition.body(exposition_format, gzip=gzip)
 
 
 class _News(Struct, frozen=True):
@@ -256,10 +245,11 @@ class _News(Struct, frozen=True):
 class _SwitchedOn:
     """`_apps` and `_news` belong to the event loop, `_subset` and the exposition to the publishing thread."""
 
-    def __init__(self, max_series: int, metrics: SelfMetrics) -> None:
+    def __init__(self, metrics: SelfMetrics) -> None:
         self.exposition = Exposition(per_task_families(), metrics, path=TASKS_PATH, own_metrics_follow=False)
+        self.max_series = 0
         self._metrics = metrics
-        self._subset = StableSubset(max_series)
+        self._subset = StableSubset(0)
         self._worker = Worker("render series of tasks")
         self._apps: set[AppKey] = set()  # those whose tasks are shown
         self._news: list[_News] = []
@@ -280,7 +270,7 @@ class _SwitchedOn:
 
     async def publish(self) -> None:
         """Publish what was noted."""
-        if self._news:
+        if self._news or self._subset.max_series != self.max_series:
             news, self._news = self._news, []
             try:
                 await self._worker.run(self._take_in, news)
@@ -300,6 +290,7 @@ class _SwitchedOn:
                     self._subset.remove(*each.app, task_id)
                 else:
                     self._subset.put(ListedTask(*each.app, entry))
+        self._subset.max_series = self.max_series
         for shard, tasks in self._subset.take_changes():
             key = (f"{shard:04}",)
             if tasks:

@@ -29,11 +29,9 @@ from exporter.metrics.self_metrics import (
 from exporter.rules.findings import FindingLog
 from exporter.rules.rule_loader import ConfigurationSource, LoadedRules
 from exporter.service import process as signals
-from exporter.service.app_publisher import TaskSeries
 from exporter.service.budget_leases import BudgetLeases
 from exporter.service.monitor import Monitor
 from exporter.service.process import Heartbeat, ServiceManager, Watchdog
-from exporter.service.recorder import Recorder
 from exporter.service.views import DaemonView, InForce
 from exporter.web import http_server
 from exporter.web.addresses import KnownHosts, url_prefix
@@ -96,27 +94,17 @@ class Daemon:
         self._listening = asyncio.Event()
         self._reload_asked = asyncio.Event()
         self._reloading = asyncio.Lock()
-        self._task_series = TaskSeries(metrics)
         self._finding_log = FindingLog(clock)
-        self._recorder = Recorder(
-            self._finding_log,
-            app=lambda key: self._monitor.recorded(key),  # noqa: PLW0108 - it is made below
-            apps=lambda: list(self._monitor.apps),
-            older=lambda *known: self._monitor.age(*known),  # noqa: PLW0108 - it is made below
-            failed=lambda error: self._monitor.supervisor.failed(Component.STORAGE, error),
-            keep_running=lambda run: self._monitor.supervisor.keep_running(Component.STORAGE, run),
-            clock=clock,
-            lease_of=lambda account: self._leases.lease_of(account),  # noqa: PLW0108 - it is made below
-        )
         self._monitor = Monitor(
             self._exposition,
             metrics,
             clock=clock,
             rng=rng,
             changed=self._changed.set,
-            task_series=self._task_series,
-            recorder=self._recorder,
+            events=self._finding_log,
+            lease_of=lambda account: self._leases.lease_of(account),  # noqa: PLW0108 - it is made below
         )
+        self._recorder, self._task_series = self._monitor.recorder, self._monitor.task_series
         self._leases = BudgetLeases(
             clock=clock,
             limiter=lambda account: self._monitor.accesses[account].limiter,
@@ -203,7 +191,10 @@ class Daemon:
                 for part, chore in (
                     (Component.PUBLISH, self._publish_changes),
                     (Component.PUBLISH, self._repeat(PUBLISH_OWN_PAUSE_SECONDS, self._exposition.publish_own_off_loop)),
-                    (Component.PUBLISH_TASKS, self._repeat(PUBLISH_TASKS_PAUSE_SECONDS, self._task_series.publish)),
+                    (
+                        Component.PUBLISH_TASKS,
+                        self._repeat(PUBLISH_TASKS_PAUSE_SECONDS, self._task_series.publish),
+                    ),
                     (Component.HEARTBEAT, self._beat),
                     (Component.TRENDS, self.view.trends.run),
                     (Component.RELOAD, self._reload_when_asked),

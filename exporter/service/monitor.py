@@ -3,7 +3,6 @@
 import random
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import nullcontext
 
 import structlog
 
@@ -11,7 +10,7 @@ from exporter.aliyun.parse_task import Interner
 from exporter.aliyun.transport import open_session
 from exporter.collector.collector import Collector
 from exporter.collector.inventory import Change
-from exporter.collector.past import History, SavedApp
+from exporter.collector.past import SavedApp
 from exporter.collector.rate_limiter import Priority
 from exporter.collector.reading import AppRows, ReadingTurns
 from exporter.collector.scheduler import Schedule
@@ -36,7 +35,11 @@ from exporter.web.view import BudgetView
 
 
 class Monitor:
-    """Runs a configuration, and keeps what the next one leaves unchanged; `recorder` None: nothing is written."""
+    """Runs a configuration, and keeps what the next one leaves unchanged.
+
+    `changed` is called when something is to be published, `events` receives the findings; `lease_of` is as that of
+    `Recorder`.
+    """
 
     def __init__(
         self,
@@ -46,16 +49,15 @@ class Monitor:
         clock: Clock,
         rng: random.Random,
         changed: Callable[[], None] = lambda: None,
-        task_series: TaskSeries | None = None,
-        recorder: Recorder | None = None,
+        events: FindingEvents | None = None,
+        lease_of: Callable[[str], tuple[str, int] | None] = lambda _account: None,
         open_session: OpenSession = open_session,
     ) -> None:
         self._exposition = exposition
         self._metrics = metrics
         self._clock = clock
         self._changed = changed
-        self._task_series = task_series or TaskSeries(metrics)
-        self._recorder = recorder
+        self.task_series = TaskSeries(metrics)
         self.supervisor = Supervisor(metrics.internal_error, clock)  # what everything runs under
         self._schedule = Schedule(
             attempt=self.supervisor.attempt,
@@ -70,10 +72,19 @@ class Monitor:
         self._removed: list[AppPublisher] = []
         self._share = Interner()
         self._reading_turns = ReadingTurns(clock.monotonic)
-        self.history = recorder.history if recorder else History(clock)  # the newest changes of all apps
-        events = recorder or FindingEvents()
+        self.recorder = Recorder(
+            events or FindingEvents(),
+            app=self._recorded,
+            apps=lambda: list(self.apps),
+            older=self._age,
+            failed=lambda error: self.supervisor.failed(Component.STORAGE, error),
+            keep_running=lambda run: self.supervisor.keep_running(Component.STORAGE, run),
+            clock=clock,
+            lease_of=lease_of,
+        )
+        """Writes what is new to the database; without one it keeps the newest changes of all apps."""
         self.policy = PolicyEngine(
-            clock, events=events, changed=self._publish_app, failed=self._rules_failed, works=self._rules_work
+            clock, events=self.recorder, changed=self._publish_app, failed=self._rules_failed, works=self._rules_work
         )
         """Evaluates the rules for the tasks of all apps."""
         self._started = False
@@ -107,10 +118,10 @@ class Monitor:
             return
         with self.supervisor.guarded(Component.STORAGE, key):
             self.policy.restore(key, app.violations)
-            with nullcontext() if self._recorder is None else self._recorder.restoring(app):
+            with self.recorder.restoring(app):
                 self.apps[key].collector.restore(app)
 
-    def age(self, saved: SavedApp, tasks: Sequence[Change]) -> None:
+    def _age(self, saved: SavedApp, tasks: Sequence[Change]) -> None:
         """Let violations of an app that began without its stored data be as old as that says; publish its tasks."""
         key = (saved.account, saved.app_id)
         app = self.apps.get(key)
@@ -119,7 +130,7 @@ class Monitor:
                 self.policy.restore(key, saved.violations)
                 app.aged(tasks)
 
-    def recorded(self, key: AppKey) -> RecordedApp | None:
+    def _recorded(self, key: AppKey) -> RecordedApp | None:
         """Return what is written about an app; None: it is not configured."""
         app = self.apps.get(key)
         if app is None:
@@ -148,7 +159,7 @@ class Monitor:
         """
         kept = await self.accesses.apply(config)  # it waits for nothing unless it fails
         self.config = config
-        self._task_series.configure(config.metrics.per_task)
+        self.task_series.configure(config.metrics.per_task)
         self._replace_apps(kept)
         self.policy.apply(
             rule_set, [(key, app.collector.app, app.collector.inventory) for key, app in self.apps.items()]
@@ -177,7 +188,7 @@ class Monitor:
             with self.supervisor.guarded(Component.STATUS, key):
                 app.collector.look_at_clock()
                 app.look_at_clock()
-        self.history.flush()
+        self.recorder.history.flush()
 
     def look_at_budget(self) -> None:
         """Fit the intervals to the numbers of tasks and to the budgets as they are now."""
@@ -238,10 +249,9 @@ class Monitor:
         publisher = AppPublisher(
             self.config.metrics.buckets,
             publish,
-            self.history,
             self.policy,
-            self._task_series,
-            recorder=self._recorder,
+            self.recorder,
+            self.task_series,
             supervisor=self.supervisor,
             worker=self._check_sums,
             clock=self._clock,
@@ -286,7 +296,7 @@ class Monitor:
         app.leave()
         self._removed.append(app)
         self._exposition.remove(key)
-        self._task_series.follow(key, app.collector.inventory, (), available=False)
+        self.task_series.follow(key, app.collector.inventory, (), available=False)
         self._metrics.remove_app(*key)
         self.supervisor.forget(key)
 

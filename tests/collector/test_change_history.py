@@ -246,8 +246,8 @@ def test_the_notes_of_a_service_are_found() -> None:
             await world.clock.sleep(20)
         fleet.update(APP, "late-2", {"Region": "EMAA-Saudi"})
         await world.clock.sleep(20)
-        assert await world.monitor.history.apps() == {(ACCOUNT, APP)}
-        changes = await world.monitor.history.changes(HistoryFilter())
+        assert await world.monitor.recorder.history.apps() == {(ACCOUNT, APP)}
+        changes = await world.monitor.recorder.history.changes(HistoryFilter())
         return [(change.task_id, change.change, change.notes) for change in reversed(changes)]
 
     often = Collection(interval_seconds=1, sweep_interval_seconds=2, stale_after_seconds=60)

@@ -12,7 +12,7 @@ import structlog
 from exporter.aliyun.parse_task import Interner
 from exporter.collector.collector import Collector
 from exporter.collector.inventory import Entry, Inventory
-from exporter.collector.past import History, HistoryFilter
+from exporter.collector.past import HistoryFilter
 from exporter.collector.reading import AppRows
 from exporter.collector.status import Status
 from exporter.config.model import App, Buckets
@@ -22,8 +22,9 @@ from exporter.core.threads import Worker
 from exporter.metrics.aggregates import AppReport
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.engine import PolicyEngine
-from exporter.rules.findings import FindingLog
+from exporter.rules.findings import FindingEvents, FindingLog
 from exporter.service.app_publisher import AppPublisher, TaskSeries
+from exporter.service.recorder import Recorder
 from exporter.service.supervisor import Supervisor
 from tests.metrics.builders import STATUS, configuration
 from tests.support.rows import change
@@ -48,15 +49,24 @@ class Shown:
         self.collector = FakeCollector()
         self.reports: list[AppReport] = []
         clock = SystemClock()
-        self.history = History(clock)
+        recorder = Recorder(
+            FindingEvents(),
+            app=lambda _: None,
+            apps=list,
+            older=lambda *_: None,
+            failed=lambda _: None,
+            keep_running=lambda run: run(),
+            clock=clock,
+        )
+        self.history = recorder.history
         policy = PolicyEngine(clock, events=FindingLog(clock), changed=lambda _: None)
         self.metrics = SelfMetrics(version="0")
         self.worker = Worker("check sums")
         self.publisher = AppPublisher(
             Buckets(),
             self.reports.append,
-            self.history,
             policy,
+            recorder,
             TaskSeries(self.metrics),
             supervisor=Supervisor(self.metrics.internal_error, clock),
             worker=self.worker,

@@ -10,12 +10,9 @@ import pytest
 import structlog
 
 from exporter.config.capacity import forecast
-from exporter.config.model import AccessKey, App, Buckets, Collection, Config, Metrics, PerTask, Quota
+from exporter.config.model import AccessKey, App, Buckets, Collection, Config, Metrics, Quota
 from exporter.core.secret import Secret
-from exporter.metrics.exposition import Format
-from exporter.metrics.self_metrics import SelfMetrics
 from exporter.rules.rule_set import RuleSet
-from exporter.service.app_publisher import TaskSeries
 from exporter.simulator.faults import Fault
 from tests.support.monitored import (
     COLLECTION,
@@ -26,7 +23,6 @@ from tests.support.monitored import (
     config,
     sample,
     simulated,
-    text_of,
     until,
 )
 
@@ -315,28 +311,6 @@ async def test_another_configuration_is_there_all_at_once(simulator: Simulated) 
             await watched.monitor.close_removed()
         looking.cancel()
     assert seen == {("app-1", "app-2"), ("app-3", "app-2"), ("app-3", "app-1")}
-
-
-async def test_another_limit_of_series_about_tasks_leaves_no_gap(simulator: Simulated) -> None:
-    """All tasks are there again at the next publication, not after each app's next update."""
-    series = TaskSeries(SelfMetrics(version="0"))
-    monitor = Monitored(task_series=series).monitor
-
-    def tasks() -> int:
-        body = series.body(Format.TEXT, gzip=False)
-        return 0 if body is None else text_of(body).count("\nrtcmpu_task_info{")
-
-    for limit in (1000, 500, 1000):
-        per_task = PerTask(enabled=True, max_series=limit)
-        one = simulator.config("app-1").changed(metrics=Metrics(per_task=per_task))
-        await monitor.apply(one, RuleSet.empty())
-        if limit == 1000 and not tasks():
-            await monitor.apps["production", "app-1"].collector.sweep()
-            await series.publish()
-        assert tasks() == 10
-        await series.publish()
-        assert tasks() == 10
-    await monitor.close()
 
 
 async def test_data_that_becomes_too_old_is_withdrawn(simulator: Simulated) -> None:

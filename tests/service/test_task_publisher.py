@@ -161,21 +161,23 @@ async def test_the_limit_holds_over_all_apps_and_is_reported(series: TaskSeries,
     assert b'rtcmpu_exporter_series_omitted{path="/metrics/tasks"} 0.0\n' in metrics.render()[False]
 
 
-async def test_another_limit_leaves_no_gap(series: TaskSeries, metrics: SelfMetrics) -> None:
-    """What was published is served until the same tasks are published within the new limit, however they overlap."""
+async def test_another_limit_leaves_no_gap(series: TaskSeries) -> None:
+    """What was published is served until the next publication, which needs no news of the tasks."""
     series.configure(ON)
-    app = App(series)
-    app.accept(["task-1"])
+    App(series).accept([f"task-{number}" for number in range(20)])
     await series.publish()
-    for limit in (500, 1000):
-        publishing = asyncio.create_task(series.publish())
+    for limit, shown in ((40, 10), (1000, 20)):
+        before = _infos(series)
         series.configure(PerTask(enabled=True, max_series=limit))
-        app.accept([])
-        assert _infos(series) == {("live", "task-1")}
-        await publishing
-        assert _infos(series) == {("live", "task-1")}
+        assert _infos(series) == before
         await series.publish()
-        assert _infos(series) == {("live", "task-1")}
+        assert len(_infos(series)) == shown
+
+
+async def test_switched_off_while_it_publishes_it_is_off(series: TaskSeries, metrics: SelfMetrics) -> None:
+    """A publication that ends later brings neither the path nor its own metrics back."""
+    series.configure(ON)
+    App(series).accept(["task-1"])
     publishing = asyncio.create_task(series.publish())
     await asyncio.sleep(0)
     series.configure(PerTask())

@@ -192,7 +192,7 @@ def _explained(request: web.Request, error: Exception, renderer: Renderer) -> we
         return error_answer(request, _STATUS_OF_ERROR[type(error)], str(error))
     if isinstance(error, HistoryError):
         return renderer.error(PageError(503, "The past can't be read", str(error)))
-    link = request.path.removeprefix(request.app[ROUTE_PREFIX])
+    link = request.rel_url.raw_path.removeprefix(request.app[ROUTE_PREFIX])
     return renderer.error(PageError(400, "This can't be answered", str(error), link, "Without filters"))
 
 

@@ -33,8 +33,8 @@ class Ordered(Generic[T]):
         self.matching = sum(map(len, runs))
 
     async def rows(self, first: int, last: int) -> list[T]:
-        """Return the items from one place to another, counted from 0, merged from the nearer end."""
-        last = min(last, self.matching)
+        """Return the items from one place to another, as far as there are any, merged from the nearer end."""
+        first, last = min(first, self.matching), min(last, self.matching)
         if first < self.matching - last:
             found = await _part(merge(*self._runs, reverse=self._descending), first, last)
         else:

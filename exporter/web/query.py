@@ -196,7 +196,7 @@ class Query(Struct, frozen=True, kw_only=True):
     push_auth: Annotated[str, choice("A state of the key of a push URL.", labels.PUSH_AUTH_STATE.values)] = ""
     host: Annotated[str, Parameter("The host of a push URL, in lower case.", "push.example.com", parse=str.lower)] = ""
     codec: Annotated[str, choice("The video codec.", labels.CODEC.values)] = ""
-    min_video_bitrate_kbps: Annotated[int, _bitrate("Least")] = 0
+    min_video_bitrate_kbps: Annotated[float, _bitrate("Least")] = -inf
     max_video_bitrate_kbps: Annotated[float, _bitrate("Greatest")] = inf
     since: Annotated[float, _time("earlier")] = -inf  # Unix time
     until: Annotated[float, _time("later")] = inf
@@ -238,7 +238,7 @@ class Query(Struct, frozen=True, kw_only=True):
     @property
     def by_bitrate(self) -> bool:
         """Whether tasks without a known video bitrate are left out."""
-        return self.min_video_bitrate_kbps > 0 or self.max_video_bitrate_kbps < inf
+        return self.min_video_bitrate_kbps > -inf or self.max_video_bitrate_kbps < inf
 
     @property
     def by_time(self) -> bool:

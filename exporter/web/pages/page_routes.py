@@ -35,7 +35,8 @@ async def shown_violations(view: View, query: Query, now: float) -> tuple[str, M
     groups = list(view.findings(query.outcome))
     aged = query.aged(now)
     counted = [(group, await _count(group, aged)) for group in sorted(filter(query.matches_group, groups), key=_place)]
-    frozen = {(group.account, group.app_id) for group in groups if not group.data_available}
+    of_apps = [group for group in groups if query.matches_app(group.account, group.app_id)]
+    frozen = {(group.account, group.app_id) for group in of_apps if not group.data_available}
     statuses = [app.status for app in view.statuses()]
     without_data = {
         (status.account, status.app_id)

@@ -114,6 +114,7 @@ def test_a_task_names_the_rules_that_it_violates() -> None:
         ({"host": "B.example"}, 6),
         ({"host": "example"}, 0),
         ({"codec": "H.264"}, 5),
+        ({"min_video_bitrate_kbps": "0"}, 6),
         ({"min_video_bitrate_kbps": "1500"}, 6),
         ({"min_video_bitrate_kbps": "1501", "max_video_bitrate_kbps": "3000"}, 3),
         ({"max_video_bitrate_kbps": "2999"}, 3),

@@ -109,6 +109,7 @@ async def test_filters_are_kept_by_links_and_fields() -> None:
         ("host", "push.example.com"),
         ("push_auth", "expired"),
         ("codec", "H.265"),
+        ("min_video_bitrate_kbps", "0"),
         ("min_video_bitrate_kbps", "800"),
         ("max_video_bitrate_kbps", "0"),
     ],

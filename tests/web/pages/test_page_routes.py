@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from msgspec import Struct
 from msgspec.structs import replace
+from yarl import URL
 
 from exporter.collector.past import FieldChange, History, HistoryError, HistoryFilter, PastViolation, RecordedChange
 from exporter.collector.status import Difference, RequestReport, Sweep, SweepReport
@@ -78,6 +79,15 @@ async def test_a_query_that_can_t_be_answered_is_a_page(client: Client, view: Fa
     assert "is '<b>', expected one of" in page.text
     assert path in page.links
     assert view.finished[-1][1] == 400
+
+
+async def test_a_query_about_an_odd_name_leads_back_to_it(client: Client, view: FakeView) -> None:
+    """The page of an error links to the same app without filters, whatever is in its name."""
+    view.apps = [app_view(account="x y", app_id="a/b?c%2F")]
+    path = "/apps/x%20y/a%2Fb%3Fc%252F"
+    page = Page(await (await client.get(URL(f"{path}?sort=odd", encoded=True))).text())
+    assert path in page.links
+    assert (await client.get(URL(path, encoded=True))).status == 200
 
 
 @pytest.mark.parametrize(

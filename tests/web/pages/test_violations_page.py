@@ -122,6 +122,20 @@ async def test_apps_of_which_nothing_can_be_known_are_named(app_id: str, words: 
     assert "Nothing is found." in page.text
 
 
+async def test_only_apps_that_are_asked_for_are_said_to_be_frozen() -> None:
+    """A banner about an app that the filter leaves out would be about findings that are not there."""
+    page = await page_of(view_of_two_apps(), "/violations", {"app_id": "live-main"})
+    assert "Frozen" not in page.text
+
+
+async def test_a_page_whose_findings_have_ended_meanwhile_is_shown() -> None:
+    """A rule's findings can be fewer than they were when they were counted, a moment before."""
+    view = FakeView([app_view()])
+    view.violations = [findings({"t-1": NOW, "t-2": NOW}, count=53), findings({"t-3": NOW}, rule=rule("z"))]
+    page = await page_of(view, "/violations", {"page": "2"})
+    assert (page.status, "t-1" in page.text, "t-3" in page.text) == (200, False, True)
+
+
 async def test_pages_go_through_all_groups() -> None:
     """Each finding is on one page, also where a page ends within a rule or an app."""
     view = FakeView([app_view(app_id=app_id) for app_id in ("a", "b")])

@@ -1,4 +1,4 @@
-"""A year of changes of which 90 days are kept: sizes, and how long writes take while rows are removed."""
+"""A year with a change each second, of which 90 days are kept: sizes, and how long writes take meanwhile."""
 
 from collections.abc import Callable
 from functools import partial
@@ -16,8 +16,7 @@ from tests.support.batches import changed, entry
 
 DAYS, RETENTION_DAYS = 365, 90
 DAY_SECONDS = 86_400.0
-BATCHES_A_DAY, CHANGES_A_BATCH = 20, 216
-"""Together a change every 20 seconds: a twentieth of one a second."""
+BATCHES_A_DAY, CHANGES_A_BATCH = 40, 2160  # together one change a second
 VACUUM_DAYS = 18
 """How often PostgreSQL's autovacuum would run at this rate: it waits until a fifth of the rows is dead."""
 SHOWN_DAYS = (30, 90, 120, 180, 270, 365)

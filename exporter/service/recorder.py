@@ -252,26 +252,25 @@ class Recorder(FindingEvents):
         if app is None or (sweep := app.collector.status.sweep) is None:
             return None
         if stored is not None and new.began is not None and stored.endpoint == app.endpoint:
-            self._compare(new, new.began, stored, app.collector)
-            record.app = None  # what came of it is in this batch
+            self._compare(new, new.began, stored, app.collector)  # what comes of it is in this batch
         inventory, last_update = app.collector.inventory, app.collector.status.last_update_began
         record.written = sweep.began, last_update or 0.0
-        if new.all_tasks:
-            tasks: dict[str, Entry | None] = {entry.task_id: entry for entry in inventory}
-        else:
-            tasks = {each.change.task_id: inventory.get(each.change.task_id) for each in new.changes}
+        known = frozenset(entry.task_id for entry in inventory) if new.all_tasks else frozenset[str]()
+        new.task_ids.update(known)
         batch = Batch(
             **asdict(new),
             endpoint=app.endpoint,
             sweep=sweep,
             last_update=last_update,
             made=self._clock.now(),
-            tasks=tasks,
+            tasks={task_id: inventory.get(task_id) for task_id in new.take_task_ids()},
+            known=known,
             push_auth=self._push_auth,
         )
         if new.all_violations:
             batch.open_violations = partial(_events, app.open_violations(), record.messages)
             record.messages = {}
+        record.app = app if new.task_ids else None
         return batch
 
     def _compare(self, new: Waiting, began: float, stored: SavedApp, collector: Collector) -> None:

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
-from time import monotonic, sleep
-from typing import Any, Final
+from time import sleep
+from typing import Any, Final, TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -30,12 +30,15 @@ from exporter.core.task import Configuration, Task
 from exporter.storage.tables import APPS, CHANGES, LOCK, TASKS, VIOLATIONS, RefusedError, create_tables
 from exporter.storage.writer import AppKey, Batch, NoticedChange, ViolationEvent, Waiting
 
+T = TypeVar("T")
+
 BEFORE_THIS_PROCESS: Final = float("-inf")
 ENDED_UNSEEN: Final = "not_seen"
 """Why a violation ended that was open when it was last written, and is not now."""
 APP_REMOVED: Final = "app_removed"
 """Why a violation ended whose app is no longer configured."""
 PRUNED_AT_ONCE: Final = 500
+DELETED_AT_ONCE: Final = 500
 INSERTED_AT_ONCE: Final = 25
 PAUSE_SECONDS: Final = 0.001
 """Between portions of that many rows, in which scrapes don't compete with the thread for Python's lock."""
@@ -53,10 +56,7 @@ _POSTGRESQL: Final = {
     "application_name": "rtcmpu-exporter",
 }
 LONGEST_IDLE_SECONDS: Final = 10
-"""How long an exporter that was stopped keeps the lock of a budget: no longer than its lease, as it is by default.
-
-Between two statements about 200,000 tasks it computes for 1.4 s, and longer where it has little of a processor.
-"""
+"""How long an exporter that was stopped keeps the lock of a budget: no longer than its lease, as it is by default."""
 
 
 def shape_of(*kinds: type) -> str:
@@ -71,6 +71,8 @@ def _without_docstring(schema: dict[str, Any]) -> dict[str, Any]:
 
 SHAPE: Final = shape_of(Task, Sweep)
 """Of what is stored in one piece: what was written with other types can't be read."""
+INCOMPLETE: Final = ""
+"""Of an app that is being written anew; each transaction writes some of its tasks."""
 _SAME_SHAPES: Final = {"ec3f56f70d2a8763": ("d1bb2433804f23c0", "30ef9114c26b0906")}
 """What 0.2.0 called the same types, before Python 3.13 and with it: it counted docstrings."""
 
@@ -115,17 +117,16 @@ class Database:
             rows = connection.execute(sa.select(APPS.c.account, APPS.c.app_id, APPS.c.batch))
             return {(row.account, row.app_id): row.batch for row in rows}
 
-    def write(self, batch: Batch, *, pausing_seconds: float = 0.0) -> None:
+    def write(self, batch: Batch, *, pauses: bool = False) -> None:
         """Write a batch in one transaction, unless it was written before or its lease has another term.
 
-        For some seconds it makes pauses, in which other threads go on.
+        With pauses other threads go on meanwhile.
         """
-        pauses_end = monotonic() + pausing_seconds
         with self._transaction() as connection:
             if batch.lease is not None and lock_budget(connection, batch.lease[0]) != batch.lease[1]:
                 return  # another exporter has begun with what was written before
             if connection.scalar(sa.select(APPS.c.batch).where(_is_of(APPS, batch))) != batch.token:
-                _write(connection, batch, pauses_end)
+                _write(connection, batch, pauses=pauses)
 
     def size_bytes(self) -> int:
         """Return how much the database takes on its disk."""
@@ -301,19 +302,20 @@ def lock_budget(connection: sa.Connection, budget: str) -> int | None:
     return term
 
 
-def _write(connection: sa.Connection, batch: Batch, pauses_end: float = 0.0) -> None:
+def _write(connection: sa.Connection, batch: Batch, *, pauses: bool = False) -> None:
     app = {"account": batch.account, "app_id": batch.app_id}
     connection.execute(sa.delete(APPS).where(_is_of(APPS, batch)))
     facts = {"endpoint": batch.endpoint, "last_sweep": batch.sweep.began, "last_update": batch.last_update}
-    internal = {"sweep": msgspec.msgpack.encode(batch.sweep), "shape": SHAPE, "batch": batch.token}
+    shape = INCOMPLETE if batch.task_ids else SHAPE
+    internal = {"sweep": msgspec.msgpack.encode(batch.sweep), "shape": shape, "batch": batch.token}
     connection.execute(sa.insert(APPS), app | facts | internal)
-    of_app = sa.delete(TASKS).where(_is_of(TASKS, batch))
+    is_task, outdated = _is_of(TASKS, batch), [*batch.tasks]
     if batch.all_tasks:
-        connection.execute(of_app)
-    elif batch.tasks:
-        of_task = of_app.where(TASKS.c.task_id == sa.bindparam("of_task"))
-        connection.execute(of_task, [{"of_task": task_id} for task_id in batch.tasks])
-    insert = partial(_insert, connection, pauses_end=pauses_end)
+        stored = connection.scalars(sa.select(TASKS.c.task_id).where(is_task))
+        outdated += [task_id for task_id in stored if task_id not in batch.known]
+    for portion in _portions(outdated, DELETED_AT_ONCE):
+        connection.execute(sa.delete(TASKS).where(is_task, TASKS.c.task_id.in_(portion)))
+    insert = partial(_insert, connection, pauses=pauses)
     insert(TASKS, (app | _task(entry) for entry in batch.tasks.values() if entry is not None))
     insert(CHANGES, (app | _change(noticed, batch.push_auth) for noticed in batch.changes))
     is_it = sa.and_(
@@ -373,17 +375,20 @@ def _events(connection: sa.Connection, batch: Batch) -> Iterator[ViolationEvent]
 
 
 def _insert(
-    connection: sa.Connection, table: sa.Table, rows: Iterable[Mapping[str, Any]], *, pauses_end: float = 0.0
+    connection: sa.Connection, table: sa.Table, rows: Iterable[Mapping[str, Any]], *, pauses: bool = False
 ) -> None:
-    """Insert rows in portions, with pauses between them until a monotonic time."""
-    rows = iter(rows)
-    for number, portion in enumerate(iter(lambda: list(islice(rows, INSERTED_AT_ONCE)), [])):
-        if number and monotonic() < pauses_end:
+    for number, portion in enumerate(_portions(rows, INSERTED_AT_ONCE)):
+        if number and pauses:
             sleep(PAUSE_SECONDS)
         if len(portion) == INSERTED_AT_ONCE and connection.dialect.name == "postgresql":
             _copy(connection, table, portion)
         else:
             connection.execute(sa.insert(table), portion)
+
+
+def _portions(rows: Iterable[T], size: int) -> Iterator[list[T]]:
+    rows = iter(rows)
+    return iter(lambda: list(islice(rows, size)), [])
 
 
 def _copy(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:

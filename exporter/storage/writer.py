@@ -29,6 +29,8 @@ MAINTAIN_SECONDS: Final = 60.0  # how often old changes are looked for, and the 
 REMOVED_SECONDS: Final = 3600.0
 """An app that is not configured, and that no other exporter has read for this long, counts as removed."""
 PRUNE_PAUSE_SECONDS: Final = 0.05  # between two portions of old changes; what waits to be written comes first
+TASKS_AT_ONCE: Final = 500
+"""How many tasks a transaction writes of an app that is written anew: changes don't wait for the rest."""
 PAUSING_SECONDS: Final = 1.0
 """What has waited for longer is written without pauses for scrapes."""
 
@@ -86,10 +88,16 @@ class Waiting(Struct):
     lease: tuple[str, int] | None = None  # budget and term under which it was read; not written under another term
     changes: list[NoticedChange] = field(default_factory=list)
     violations: list[ViolationEvent] = field(default_factory=list)
-    all_tasks: bool = False  # whether all tasks are written, and others go
+    task_ids: set[str] = field(default_factory=set)  # of tasks that are written besides those that changed
+    all_tasks: bool = False  # whether all are, and others go
     all_violations: bool = False  # whether all open violations are, and others have ended
     began: float | None = None
     """Unix time of the first reading, if this process does not know what is stored of the app: that is read before."""
+
+    def take_task_ids(self) -> set[str]:
+        """Return the TaskIds of the next transaction; more of them wait on."""
+        some = {self.task_ids.pop() for _ in range(min(TASKS_AT_ONCE, len(self.task_ids)))}
+        return some.union(each.change.task_id for each in self.changes)
 
 
 class Batch(Waiting, kw_only=True):
@@ -99,7 +107,8 @@ class Batch(Waiting, kw_only=True):
     sweep: Sweep  # the last accepted one
     last_update: float | None
     made: float  # Unix time
-    tasks: dict[str, Entry | None]  # all, or those that were added or modified; None: removed
+    tasks: dict[str, Entry | None]  # None: it was removed
+    known: Container[str] = ()  # with `all_tasks`: all TaskIds
     open_violations: Callable[[], Iterable[ViolationEvent]] = tuple  # with `all_violations`; called in the thread
     push_auth: PushAuthSettings = DEFAULTS  # who signs the URLs of a host
     token: str = field(default_factory=partial(secrets.token_hex, 8))
@@ -184,9 +193,9 @@ class Writer:
         waiting.changes += changes
         waiting.violations += violations
         lost, events_lost = (max(0, len(each) - MOST_WAITING) for each in (waiting.changes, waiting.violations))
-        del waiting.changes[:lost], waiting.violations[:events_lost]
-        waiting.all_tasks |= lost > 0
+        waiting.task_ids.update(each.change.task_id for each in waiting.changes[:lost])
         waiting.all_violations |= events_lost > 0
+        del waiting.changes[:lost], waiting.violations[:events_lost]
         self.changes_lost += lost
         return waiting
 
@@ -235,7 +244,7 @@ class Writer:
     async def _write_next(self) -> bool:
         """Write what waits, or failed before; return whether that is done with."""
         if self._current is None:
-            app, new = next(iter(self._waiting.items()))
+            app, new = min(self._waiting.items(), key=lambda each: not (each[1].changes or each[1].violations))
             stored: list[SavedApp] = []
             if new.began is not None and not await self._attempt(lambda database: stored.extend(database.load(new))):
                 return False
@@ -247,9 +256,11 @@ class Writer:
                 self._failed(error)
             if self._waiting[app] is new:  # not what another lease has begun
                 del self._waiting[app]
+                if new.task_ids:
+                    self._waiting[app] = Waiting(*app, new.since, new.lease, task_ids=new.task_ids)
         if self._current is not None:
-            pausing_seconds = PAUSING_SECONDS - self.lag_seconds
-            if not await self._attempt(methodcaller("write", self._current, pausing_seconds=pausing_seconds)):
+            pauses = self.lag_seconds < PAUSING_SECONDS
+            if not await self._attempt(methodcaller("write", self._current, pauses=pauses)):
                 return False
             if self._current is not None:  # not a bug
                 self._written[self._current.account, self._current.app_id] = self._current.token

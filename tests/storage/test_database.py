@@ -46,16 +46,25 @@ def test_everything_comes_back(database: Database, tasks: int) -> None:
     assert len({id(each.task.configuration) for each in app.entries}) == min(tasks, 2)
 
 
-@pytest.mark.parametrize(("seconds", "pauses"), [(60.0, 2), (0.0, 0), (-1.0, 0)])
-def test_pauses_between_portions_end_in_time(
-    database: Database, monkeypatch: pytest.MonkeyPatch, seconds: float, pauses: int
-) -> None:
-    """Three portions of tasks have two pauses; what has waited for long has none."""
+@pytest.mark.parametrize("pauses", [True, False])
+def test_portions_have_pauses_between_them(database: Database, monkeypatch: pytest.MonkeyPatch, pauses: bool) -> None:
+    """Three portions of tasks have two; what has waited for long has none."""
     slept: list[float] = []
     monkeypatch.setattr(database_module, "sleep", slept.append)
     tasks = 3 * database_module.INSERTED_AT_ONCE
-    database.write(batch(*(entry(f"task-{number:03}") for number in range(tasks))), pausing_seconds=seconds)
-    assert len(slept) == pauses
+    database.write(batch(*(entry(f"task-{number:03}") for number in range(tasks))), pauses=pauses)
+    assert len(slept) == (2 if pauses else 0)
+
+
+def test_an_app_that_was_half_written_is_read_as_an_unknown_one(database: Database) -> None:
+    """Its tasks are not shown, but when they were first seen is known; what was stored before is no part of it."""
+    first, rest = batch(entry("a"), entry("old"), token="c"), batch(entry("a"), token="d")
+    rest.task_ids, rest.known = {"b"}, {"a", "b"}
+    (app,) = written(database, first, rest).load()
+    assert (app.sweep, list(app.entries), app.first_seen) == (None, [], {"a": 100.0})
+    last = changed(None, entry("b"), token="e")
+    (app,) = written(database, last).load()
+    assert (app.sweep, {each.task_id for each in app.entries}) == (last.sweep, {"a", "b"})
 
 
 def test_changes_come_with_what_they_changed(database: Database) -> None:

@@ -34,7 +34,7 @@ class Faults:
         self.path = path
         self.opened = 0
         self.written: list[Batch] = []
-        self.pausing_seconds: list[float] = []
+        self.pauses: list[bool] = []
         self.pruned_before: list[float] = []
         self.unread_seconds: list[float] = []
         self.error: Exception | None = None
@@ -59,11 +59,11 @@ def faults(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Faults:
             faults.check()
             super().__init__(url)
 
-        def write(self, batch: Batch, *, pausing_seconds: float = 0.0) -> None:
+        def write(self, batch: Batch, *, pauses: bool = False) -> None:
             faults.check()
-            super().write(batch, pausing_seconds=pausing_seconds)
+            super().write(batch, pauses=pauses)
             faults.written.append(batch)
-            faults.pausing_seconds.append(pausing_seconds)
+            faults.pauses.append(pauses)
             error, faults.error_after_commit = faults.error_after_commit, None
             if error is not None:
                 raise error
@@ -278,7 +278,26 @@ async def test_what_has_waited_for_a_while_is_written_without_pauses(
         await until(lambda: one.writer.lag_seconds > 0.5)
         faults.error = None
         await one.has_written()
-    assert [0 < each <= 0.5 for each in faults.pausing_seconds] == [True, True, False]
+    assert faults.pauses == [True, True, False]
+
+
+async def test_a_change_does_not_wait_for_an_app_that_is_written_anew(
+    faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its tasks are written in many transactions; one with changes comes between them, also of the same app."""
+    monkeypatch.setattr(writer_module, "TASKS_AT_ONCE", 10)
+    async with writing(faults.url) as one:
+        for app_id in ("large", "live"):
+            one.write(batch(*(entry(f"task-{number}") for number in range(300)), app_id=app_id))
+        await until(lambda: len(faults.written) >= 2)
+        one.write(changed(None, entry("a")))
+        before = len(faults.written)
+        await one.has_written()
+        places = [place for place, each in enumerate(faults.written) if each.changes]
+        assert before <= places[0] <= before + 1
+        assert len(faults.written) == 60
+    with closing(Database(faults.url())) as database:
+        assert sorted(len(app.entries) for app in database.load()) == [300, 301]
 
 
 async def test_a_stop_writes_what_waits(faults: Faults) -> None:

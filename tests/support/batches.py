@@ -41,6 +41,7 @@ def batch(*entries: Entry, app_id: str = "live", token: str = FIRST, sweep: floa
         last_update=sweep + 10,
         made=900.0,
         tasks={each.task.task_id: each for each in entries},
+        known={each.task.task_id for each in entries},
         token=token,
     )
 
@@ -91,12 +92,17 @@ class RecordedWriter:
         tasks = {} if new.all_tasks or app not in self._apps else self._apps[app].tasks
         self._apps[app] = msgspec.structs.replace(new, tasks=tasks | new.tasks)
 
+    def is_waiting(self, app_id: str) -> bool:
+        """Whether anything of an app is not written."""
+        return any(each.app_id == app_id for each in self.writer._unwritten())
+
     def _batch_of(self, new: Waiting, _stored: SavedApp | None) -> Batch:
         app = self._apps[new.account, new.app_id]
         known = {name: getattr(app, name) for name in ("endpoint", "sweep", "last_update", "made", "open_violations")}
-        task_ids = app.tasks if new.all_tasks else {each.change.task_id for each in new.changes}
-        tasks = {task_id: app.tasks[task_id] for task_id in task_ids}
-        return Batch(**msgspec.structs.asdict(new), **known, tasks=tasks)
+        if new.all_tasks:
+            new.task_ids.update(app.tasks)
+        tasks = {task_id: app.tasks[task_id] for task_id in new.take_task_ids()}
+        return Batch(**msgspec.structs.asdict(new), **known, tasks=tasks, known=app.tasks)
 
     async def has_written(self) -> None:
         """Wait until nothing waits."""

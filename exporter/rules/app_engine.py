@@ -1,6 +1,5 @@
 """Keeps one app's findings in step with its tasks."""
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from math import inf
@@ -22,7 +21,7 @@ from exporter.rules.shared_outputs import SharedOutputs
 from exporter.rules.subject import Subject, app_facts
 from exporter.rules.syntax_tree import passed
 
-TIME_INTERVAL_SECONDS: Final = 60.0  # how often tasks are evaluated again by rules about the time
+TIME_INTERVAL_SECONDS: Final = 60.0  # how often it is looked which tasks time concerns
 MOST_SHARED: Final = 8192
 
 
@@ -37,10 +36,10 @@ class Common(Struct):
     shared_outputs: SharedOutputs | None = None  # None: no rule uses them
 
 
-class _Evaluated(Struct, frozen=True, gc=False):
-    entry: Entry
+class _Evaluated(Struct, gc=False):
+    entry: Entry  # whose outputs other tasks see
     outcomes: bytes
-    key_change: float  # when a push key has another state, in wall-clock seconds; inf: never
+    key_change: float = inf  # when a push key has another state, in wall-clock seconds; inf: never
 
 
 class Backlog:
@@ -48,11 +47,11 @@ class Backlog:
 
     def __init__(self) -> None:
         self._marked: dict[str, Scope] = {}
-        self._changed: deque[str] = deque()
-        self._reviews: deque[tuple[Scope, deque[str]]] = deque()
+        self._changed: list[str] = []
+        self._reviewed: dict[str, Scope] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._marked or self._changed or self._reviews)
+        return self.has_changes or bool(self._reviewed)
 
     @property
     def has_changes(self) -> bool:
@@ -60,14 +59,9 @@ class Backlog:
         return bool(self._marked or self._changed)
 
     @property
-    def has_reviews(self) -> bool:
-        """Whether tasks wait that are only looked at again."""
-        return bool(self._reviews)
-
-    @property
     def next_tasks(self) -> int:
         """How many tasks come next: those that changed, or else those that are looked at again."""
-        return len(self._marked) + len(self._changed) or sum(len(task_ids) for _, task_ids in self._reviews)
+        return len(self._marked) + len(self._changed) or len(self._reviewed)
 
     def mark(self, task_id: str, scope: Scope) -> None:
         """Note one task."""
@@ -78,22 +72,16 @@ class Backlog:
         self._changed.extend(task_ids)
 
     def review(self, task_ids: Iterable[str], scope: Scope) -> None:
-        """Note that all tasks are to be looked at again; what other reviews would look at need not wait for them."""
-        self._reviews = deque(each for each in self._reviews if each[0] > scope)
-        if waiting := deque(task_ids):
-            self._reviews.append((scope, waiting))
+        """Note tasks that are to be looked at again."""
+        further = {task_id: before for task_id, before in self._reviewed.items() if before > scope}
+        self._reviewed.update(dict.fromkeys(task_ids, scope))
+        self._reviewed.update(further)
 
     def take(self) -> tuple[str, Scope]:
-        """Return the next task, and how far it is to be evaluated; raises IndexError if nothing is left."""
-        if self._marked:
-            return self._marked.popitem()
-        if self._changed:
-            return self._changed.popleft(), Scope.ALL
-        scope, waiting = self._reviews[0]
-        task_id = waiting.popleft()
-        if not waiting:
-            self._reviews.popleft()
-        return task_id, scope
+        """Return the next task, and how far it is to be evaluated; raises KeyError if nothing is left."""
+        if self._changed and not self._marked:
+            return self._changed.pop(), Scope.ALL
+        return (self._marked or self._reviewed).popitem()
 
 
 class AppPolicy:
@@ -113,14 +101,11 @@ class AppPolicy:
         self._places: dict[str, int] = {}  # of the outcomes of each rule, by its name
         self.counted = CountedFindings(key, common.events)
         self._evaluated: dict[str, _Evaluated] = {}
-        self._noted: dict[str, Entry] = {}  # whose outputs were noted, but that were not evaluated yet
         self._is_concluded = False
-        self._looked_at_time = common.clock.monotonic()
-        self._due_until = common.clock.now()  # what was due up to this wall-clock time has been noted
+        self._seen_now = self._due_until = common.clock.now()  # by rules about the time tasks are as of `_due_until`
+        self._minute_ends = self._seen_now + TIME_INTERVAL_SECONDS
+        self._key_changes: Deadlines[str] = Deadlines()  # those until `_minute_ends`
         self._ended = 0  # how many exemptions had ended when tasks were last evaluated by them
-        self._key_changes: Deadlines[str] = Deadlines()  # those until `_keys_until`
-        self._keys_until = -inf
-        self._seen_now = common.clock.now()
 
     @property
     def inventory(self) -> Inventory:
@@ -138,8 +123,10 @@ class AppPolicy:
         `whole`: all tasks are to be evaluated again, though nothing of the app has changed.
         """
         if inventory is not self._inventory:
-            for task_id in list(self._noted):
-                self._forget(task_id)
+            if self.report is None:
+                unknown = nothing_known(len(self._evaluator.rules))
+                for task_id in [each for each, noted in self._evaluated.items() if noted.outcomes == unknown]:
+                    self._forget(task_id)
             self._inventory, self.available, self.backlog = inventory, False, Backlog()
             self.backlog.add_changed(entry.task_id for entry in inventory)
         is_same = app == self._app and rules.all_rules() == self._rules.all_rules()
@@ -165,32 +152,28 @@ class AppPolicy:
 
     def look_at_time(self) -> None:
         """Take note that time has passed."""
-        at, now = self._common.clock.monotonic(), self._common.clock.now()
-        is_due = at - self._looked_at_time >= TIME_INTERVAL_SECONDS
-        if is_due and self.available and self._evaluator.limits and not self.backlog.has_reviews:
-            self._looked_at_time = at
-            due = passed(self._evaluator.limits, self._inventory, after=self._due_until, until=now)
-            self.backlog.review(due, Scope.TIME)
-            self._due_until = now
-        self._look_at_exemptions()  # later: while there are reviews none by time is begun
-        if now < self._seen_now:  # a step of the clock
-            self._keys_until = -inf
+        now = self._common.clock.now()
+        has_stepped_back, self._seen_now = now < self._seen_now, now
+        if has_stepped_back:
             self.backlog.review(self._evaluated, Scope.RELATIONS)
-        self._seen_now = now
-        if now >= self._keys_until:
-            self._keys_until = now + TIME_INTERVAL_SECONDS
+        if has_stepped_back or now >= self._minute_ends:
+            self._minute_ends = now + TIME_INTERVAL_SECONDS
+            if self._evaluator.limits:
+                due = passed(self._evaluator.limits, self._inventory, after=self._due_until, until=now)
+                self.backlog.review(due, Scope.TIME)
+            self._due_until = now
             for task_id, evaluated in self._evaluated.items():
-                if evaluated.key_change < self._keys_until:
+                if evaluated.key_change < self._minute_ends:
                     self._key_changes.set(task_id, evaluated.key_change)
         for task_id in self._key_changes.take_due(now):
             self.backlog.mark(task_id, Scope.RELATIONS)
+        self._look_at_exemptions()
 
     def note_outputs(self, task_id: str) -> None:
         """Let other tasks see what a task pushes to before it is evaluated."""
-        entry, shared = self._inventory.get(task_id), self._common.shared_outputs
-        if entry is not None and shared is not None and task_id not in self._evaluated:
-            shared.replace(self.key, task_id, self._noted_task(task_id), entry.task)
-            self._noted[task_id] = entry
+        entry = self._inventory.get(task_id)
+        if entry is not None and task_id not in self._evaluated:
+            self._note(entry, entry.task)
 
     def step(self) -> None:
         """Evaluate the next task of the backlog, in which it stays where that fails."""
@@ -204,7 +187,7 @@ class AppPolicy:
             elif self._evaluator.prepare(subject := self._subject(entry), scope):
                 self.backlog.mark(task_id, scope)
             else:
-                self._evaluate(subject, known, scope)
+                self._evaluate(subject, scope)
         except Exception:
             self.backlog.mark(task_id, scope)
             raise
@@ -275,44 +258,44 @@ class AppPolicy:
         if list(places) == list(range(rules_before)):
             return
         moved: dict[bytes, bytes] = {}
-        for task_id, evaluated in self._evaluated.items():
-            outcomes = moved.get(evaluated.outcomes)
-            if outcomes is None:
-                outcomes = bytes(UNKNOWN if place is None else evaluated.outcomes[place] for place in places)
-                moved[evaluated.outcomes] = outcomes
-            self._evaluated[task_id] = _Evaluated(evaluated.entry, outcomes, evaluated.key_change)
+        for evaluated in self._evaluated.values():
+            before = evaluated.outcomes
+            if before not in moved:
+                moved[before] = bytes(UNKNOWN if place is None else before[place] for place in places)
+            evaluated.outcomes = moved[before]
 
-    def _evaluate(self, subject: Subject, known: _Evaluated | None, scope: Scope) -> None:
-        entry, task_id = subject.entry, subject.entry.task_id
-        before = nothing_known(len(self._evaluator.rules)) if known is None else known.outcomes
-        if scope is Scope.ALL and self._common.shared_outputs is not None:
-            before_task = self._noted_task(task_id) if known is None else known.entry.task
-            self._common.shared_outputs.replace(self.key, task_id, before_task, subject.whole_task)
+    def _note(self, entry: Entry, task: Task) -> _Evaluated:
+        """Let other tasks see what a task pushes to; return what is known of it."""
+        known = self._evaluated.get(entry.task_id)
+        if self._common.shared_outputs is not None:
+            before = None if known is None else known.entry.task
+            self._common.shared_outputs.replace(self.key, entry.task_id, before, task)
+        if known is None:
+            known = self._evaluated[entry.task_id] = _Evaluated(entry, nothing_known(len(self._evaluator.rules)))
+        known.entry = entry
+        return known
+
+    def _evaluate(self, subject: Subject, scope: Scope) -> None:
+        task_id = subject.entry.task_id
+        noted = self._note(subject.entry, subject.whole_task) if scope is Scope.ALL else self._evaluated[task_id]
+        before = noted.outcomes
         after = self._evaluator.outcomes(subject, before, scope)
         self._due_until = min(self._due_until, subject.seconds)  # the clock may have stepped back
-        key_change = subject.next_key_change if self._evaluator.depends_on_push_keys else inf
-        self._key_changes.set(task_id, key_change if key_change < self._keys_until else None)
-        if known is None or known.entry is not entry or known.key_change != key_change or after != before:
-            self._evaluated[task_id] = _Evaluated(entry, _shared(after), key_change)
+        noted.key_change = subject.next_key_change if self._evaluator.depends_on_push_keys else inf
+        self._key_changes.set(task_id, noted.key_change if noted.key_change < self._minute_ends else None)
         if after != before:
+            noted.outcomes = _shared(after)
             self.counted.record(task_id, before, after, now=subject.seconds, text=partial(self._text, subject))
 
     def _forget(self, task_id: str) -> None:
         known = self._evaluated.pop(task_id, None)
         if known is None:
-            if self._common.shared_outputs is not None:
-                self._common.shared_outputs.replace(self.key, task_id, self._noted_task(task_id), None)
             return
         self._key_changes.set(task_id, None)
         if self._common.shared_outputs is not None:
             self._common.shared_outputs.replace(self.key, task_id, known.entry.task, None)
         nothing, now = nothing_known(len(known.outcomes)), self._common.clock.now()
         self.counted.record(task_id, known.outcomes, nothing, now=now, text=partial(self._text, None))
-
-    def _noted_task(self, task_id: str) -> Task | None:
-        """Return the task as its outputs were noted ahead, and forget that."""
-        noted = self._noted.pop(task_id, None)
-        return None if noted is None else noted.task
 
     def _text(self, subject: Subject | None, rule: AnyRule) -> str:
         if isinstance(rule, TaskCountRule):

@@ -156,14 +156,16 @@ class PolicyEngine:
             self._waiting = {app: None, **self._waiting}
             self._something_waits.set()
         self._work(AT_ONCE)
-        self._tell(but_for=app)
+        self._renewed.pop(app, None)  # who calls sees its report
+        self._tell()
 
     def tick(self) -> None:
         """Look at the clock, for exemptions that end and rules about the time; to be called about every second."""
         now = self._clock.monotonic()
         self._paused_until = {app: until for app, until in self._paused_until.items() if until > now}
         for policy in self._apps.values():
-            policy.look_at_time()
+            with self._guarded(policy.key):
+                policy.look_at_time()
             self._wait(policy)
         self._work(AT_ONCE)
         self._tell()
@@ -220,17 +222,13 @@ class PolicyEngine:
         while self._unnoted and self._clock.monotonic() < end:
             policy, task_id = self._unnoted.popleft()
             if self._apps.get(policy.key) is policy and policy.key not in self._paused_until:
-                try:
+                with self._guarded(policy.key):
                     policy.note_outputs(task_id)
-                except Exception as error:  # noqa: BLE001 - as below
-                    self._give_up(policy, error)
         if self._is_held or self._unnoted:
             return
         while self._clock.monotonic() < end and (due := self._next(at_most)) is not None:
-            try:
+            with self._guarded(due.key):
                 self._work_on(due, end)
-            except Exception as error:  # noqa: BLE001 - whatever it was: it concerns this app alone
-                self._give_up(due, error)
 
     def _next(self, at_most: float) -> AppPolicy | None:
         return next((app for key in self._waiting if (app := self._apps[key]).backlog.next_tasks <= at_most), None)
@@ -268,22 +266,26 @@ class PolicyEngine:
             self._renew_report(policy)
 
     def _renew_report(self, policy: AppPolicy, *, first: bool = False) -> None:
-        try:
+        with self._guarded(policy.key):
             if (first or policy.report is not None) and policy.renew_report(self._allowance.of):
                 self._renewed.setdefault(policy.key)
-        except Exception as error:  # noqa: BLE001 - other apps may be renewed beside it
-            self._give_up(policy, error)
 
-    def _give_up(self, policy: AppPolicy, error: Exception) -> None:
-        self._waiting.pop(policy.key, None)
-        self._paused_until[policy.key] = self._clock.monotonic() + PAUSE_AFTER_FAILURE_SECONDS
-        self._failed(policy.key, error)
+    @contextmanager
+    def _guarded(self, app: AppKey) -> Iterator[None]:
+        """Leave an app alone for a while if the block fails: whatever it was, it concerns this app alone."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - as said
+            self._waiting.pop(app, None)
+            self._paused_until[app] = self._clock.monotonic() + PAUSE_AFTER_FAILURE_SECONDS
+            self._failed(app, error)
 
-    def _tell(self, but_for: AppKey | None = None) -> None:
+    def _tell(self) -> None:
         """Say of which apps there is another report."""
-        renewed, self._renewed = self._renewed, {}
-        for app in renewed:
-            if app != but_for:
+        while self._renewed:
+            app = next(iter(self._renewed))
+            del self._renewed[app]
+            with self._guarded(app):
                 self._changed(app)
 
     def _switch_shared_outputs(self, rule_set: RuleSet) -> bool:

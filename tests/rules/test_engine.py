@@ -10,6 +10,7 @@ from exporter.config.model import App
 from exporter.core.push_auth import HostSetting, PushAuthSettings
 from exporter.core.task import Output
 from exporter.rules.engine import AT_ONCE
+from exporter.rules.evaluator import Evaluator
 from exporter.rules.findings import Resolution
 from exporter.rules.rule import AppKey, CompiledRule, Exemption, Outcome, Rule, Severity, TaskCountRule, compile_rule
 from exporter.rules.rule_files import default_rules
@@ -350,6 +351,43 @@ def test_a_restored_app_that_can_not_be_evaluated_keeps_no_other_one(monkeypatch
             world.collect(app, baseline=True)
     assert failed == [(LIVE, bug)]
     assert world.report("alone", OTHER).violations == 2
+
+
+def test_an_evaluation_that_fails_leaves_no_outputs_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a task pushes to is known while it can't be evaluated, and goes with the task."""
+
+    def fail(*_: object) -> bytes:
+        raise ValueError("a bug")
+
+    world = PolicyWorld(ALONE, apps=(LIVE, OTHER), failed=lambda *_: None)
+    with monkeypatch.context() as patch:
+        patch.setattr(Evaluator, "outcomes", fail)
+        world.update("a", urls=[1], baseline=True)
+    world.update("b", OTHER, urls=[1], baseline=True)
+    assert world.report("alone", OTHER).violations == 1
+    world.remove("a")
+    world.collect()
+    world.clock.advance(60)
+    world.policy.tick()
+    assert world.report("alone", OTHER).violations == 0
+
+
+def test_a_callback_that_fails_keeps_no_other_app_from_being_reported() -> None:
+    """Its failure is reported, and of every other app with another report it is said so."""
+    failed: list[AppKey] = []
+    third = ("prod", "third")
+    world = PolicyWorld(MIXED, apps=(LIVE, OTHER, third), failed=lambda app, _: failed.append(app))
+    for app in (LIVE, OTHER, third):
+        world.update("a", app, mix_mode="single", baseline=True)
+
+    def changed(app: AppKey) -> None:
+        world.changed.append(app)
+        if app == OTHER:
+            raise ValueError("a bug")
+
+    world.policy._changed = changed
+    world.apply(MIXED, SHORT)
+    assert (world.changed, failed) == ([LIVE, OTHER, third], [OTHER])
 
 
 def test_an_app_that_goes_gives_its_urls_free() -> None:

@@ -80,6 +80,11 @@ class Status(Intervals, frozen=True):
     doubtful_tasks: int = 0
     """Known tasks that neither the list nor a lookup settles: not seen, and not proven to be gone."""
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """Account and AppId."""
+        return self.account, self.app_id
+
 
 class Kind(StrEnum):
     """The two kinds of attempts."""

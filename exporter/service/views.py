@@ -1,6 +1,7 @@
 """What the web side is given to show: the daemon's parts, seen through the web's `View`."""
 
 from array import array
+from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
@@ -21,7 +22,7 @@ from exporter.rules.app_engine import AppPolicy
 from exporter.rules.cel_language import STOPPED
 from exporter.rules.engine import PolicyEngine
 from exporter.rules.findings import AnyRule, RuleFindings, RuleReport
-from exporter.rules.rule import AppKey, Outcome
+from exporter.rules.rule import AppKey, Outcome, Severity
 from exporter.rules.rule_set import RuleSet
 from exporter.service.app_publisher import TaskSeries
 from exporter.service.budget_leases import BudgetLeases
@@ -40,6 +41,7 @@ from exporter.web.view import (
     TaskView,
     TotalsDocument,
     Trend,
+    severest_first,
 )
 
 MOST_REASONS: Final = 3
@@ -51,16 +53,12 @@ MOST_SAMPLES: Final = 360
 ALL_APPS: Final = ("", "")
 _UNKNOWN: Final = -1
 
-_OUTCOMES: Final = {
-    FindingKind.VIOLATION: Outcome.VIOLATION,
-    FindingKind.EXEMPTED: Outcome.EXEMPT,
-    FindingKind.UNEVALUABLE: Outcome.ERROR,
+_KINDS: Final[Mapping[FindingKind, tuple[Outcome, Callable[[RuleReport], int]]]] = {
+    FindingKind.VIOLATION: (Outcome.VIOLATION, attrgetter("violations")),
+    FindingKind.EXEMPTED: (Outcome.EXEMPT, attrgetter("exempted")),
+    FindingKind.UNEVALUABLE: (Outcome.ERROR, attrgetter("unevaluable")),
 }
-_COUNTS: Final[Mapping[Outcome, Callable[[RuleReport], int]]] = {
-    Outcome.VIOLATION: attrgetter("violations"),
-    Outcome.EXEMPT: attrgetter("exempted"),
-    Outcome.ERROR: attrgetter("unevaluable"),
-}
+"""The outcome of each kind, and how many findings of it a report counts."""
 
 
 class PolicyView:
@@ -80,20 +78,19 @@ class PolicyView:
 
     def findings(self, kind: FindingKind, app: AppKey | None = None) -> Iterator[FindingsView]:
         """Yield the findings of one kind, in one group for each app and rule that has any; `app` None: of all apps."""
-        outcome = _OUTCOMES[kind]
+        outcome, count_of = _KINDS[kind]
         for status in self._statuses():
-            key = (status.account, status.app_id)
-            if app not in {None, key}:
+            if app not in {None, status.key}:
                 continue
-            policy, reports = self._policy.app(key), self._reports(key)
+            policy, reports = self._policy.app(status.key), self._reports(status.key)
             for findings in policy.findings():
                 rule, report = findings.rule.rule, reports.get(findings.rule.rule.name)
-                count = 0 if report is None else _COUNTS[outcome](report)
+                count = 0 if report is None else count_of(report)
                 if count and outcome is Outcome.VIOLATION:
                     count = len(findings.since)  # the report may be older
                 if count:
                     yield FindingsView(
-                        *key,
+                        *status.key,
                         rule=rule,
                         owner=rule.owner or status.owner,
                         data_available=status.data_available,
@@ -102,11 +99,6 @@ class PolicyView:
                         since=findings.since if outcome is Outcome.VIOLATION else {},
                         detail=partial(self._detail, outcome, policy, findings.rule),
                     )
-
-    def violations(self, key: AppKey) -> int | None:
-        """Return the number of violations of an app; None: not all of its tasks have been evaluated yet."""
-        report = self._policy.app(key).report
-        return None if report is None else sum(rule.violations for rule in report.rules)
 
     def of_task(self, key: AppKey, task_id: str) -> Iterator[TaskFinding]:
         """Yield what has come of each rule for one task, in the order of the rules."""
@@ -126,9 +118,8 @@ class PolicyView:
         rule_set = self._rule_set()
         reports: dict[str, dict[AppKey, RuleReport]] = {}
         for status in self._statuses():
-            key = (status.account, status.app_id)
-            for name, report in self._reports(key).items():
-                reports.setdefault(name, {})[key] = report
+            for name, report in self._reports(status.key).items():
+                reports.setdefault(name, {})[status.key] = report
         in_force = {rule.name: rule for rule in rule_set.all_rules()}
         stopped = rule_set.stopped()
         for name, rule in in_force.items():
@@ -182,14 +173,21 @@ def _totals(reports: Collection[RuleReport]) -> TotalsDocument:
     return TotalsDocument(**sums, oldest_violation=min(oldest, default=None))
 
 
+def violations_of(report: AppReport) -> Mapping[Severity, int] | None:
+    """Return an app's violations, severest first; None: not all tasks have been evaluated, or nothing is known now."""
+    if report.policy is None:
+        return None
+    counts = Counter[Severity]()
+    for rule in report.policy.rules:
+        counts[rule.severity] += rule.violations
+    return severest_first(counts) if counts.total() or report.status.data_available else None
+
+
 class Trends:
     """Samples all apps, and their violations where these are known, once a minute; 6 hours of one app take 3 KiB."""
 
-    def __init__(
-        self, statuses: Callable[[], Iterable[AppView]], violations: Callable[[AppKey], int | None], clock: Clock
-    ) -> None:
+    def __init__(self, statuses: Callable[[], Iterable[AppView]], clock: Clock) -> None:
         self._statuses = statuses
-        self._violations = violations
         self._clock = clock
         self._samples: dict[AppKey, tuple[array[int], array[int]]] = {}
 
@@ -201,10 +199,7 @@ class Trends:
 
     def sample(self) -> None:
         """Add one sample of each app, and of all apps together; forget apps that are gone."""
-        now: dict[AppKey, tuple[int | None, int | None]] = {}
-        for app in self._statuses():
-            key = (app.status.account, app.status.app_id)
-            now[key] = (None, None) if app.tasks is None else (sum(app.tasks.values()), self._violations(key))
+        now = {app.status.key: _counts(app) for app in self._statuses()}
         now[ALL_APPS] = _sum(tasks for tasks, _ in now.values()), _sum(count for _, count in now.values())
         self._samples = {key: self._samples.get(key) or (array("i"), array("i")) for key in now}
         for key, counts in now.items():
@@ -216,6 +211,13 @@ class Trends:
         """Return the samples of one app, or of all together."""
         tasks, violations = self._samples.get((account, app_id), ((), ()))
         return Trend(SAMPLE_SECONDS, _known(tasks), _known(violations))
+
+
+def _counts(app: AppView) -> tuple[int | None, int | None]:
+    """Return the numbers of tasks and of violations, which are frozen, and thus not known, while there is no data."""
+    if app.tasks is None:
+        return None, None
+    return sum(app.tasks.values()), None if app.violations is None else sum(app.violations.values())
 
 
 def _sum(counts: Iterable[int | None]) -> int | None:
@@ -267,7 +269,7 @@ class DaemonView:
             clock,
         )
         self.findings, self.rules, self._of_task = policy_view.findings, policy_view.rules, policy_view.of_task
-        self.trends = Trends(self.statuses, policy_view.violations, clock)
+        self.trends = Trends(self.statuses, clock)
         self.trend = self.trends.of
         self.fresh_sweeps = FreshSweeps(monitor, clock)
         self.collect_now, self.sweep_report = self.fresh_sweeps.start, self.fresh_sweeps.report
@@ -291,6 +293,7 @@ class DaemonView:
             None
             if report.aggregates is None
             else {(region, mode): n for (region, mode), n in report.aggregates.counts("tasks").items()},
+            violations_of(report),
             next_update=self._monitor.next_turn(key, Kind.UPDATE),
             next_sweep=self._monitor.next_turn(key, Kind.SWEEP),
         )

@@ -3,7 +3,6 @@
 import json
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from math import inf
@@ -17,7 +16,7 @@ from exporter.collector.past import HistoryFilter
 from exporter.collector.task_diff import FIELD_GROUPS, KINDS
 from exporter.metrics import labels
 from exporter.rules.facts import PushKey
-from exporter.rules.rule import SEVERITIES, Severity
+from exporter.rules.rule import SEVERITIES
 from exporter.web.view import AppView, FindingKind, FindingsView, RuleView, View
 
 DEFAULT_LIMIT: Final = 100
@@ -258,8 +257,7 @@ class Query(Struct, frozen=True, kw_only=True):
 
     def app_of(self, view: View) -> AppView | None:
         """Return the app that a path names, if there is one."""
-        names = self.account, self.app_id
-        return next((app for app in view.statuses() if (app.status.account, app.status.app_id) == names), None)
+        return next((app for app in view.statuses() if app.status.key == (self.account, self.app_id)), None)
 
     def matches_group(self, group: FindingsView) -> bool:
         """Whether a group of findings matches, apart from its tasks."""
@@ -311,7 +309,7 @@ class Query(Struct, frozen=True, kw_only=True):
     def unknown_names(self, view: View, former_apps: Iterable[tuple[str, str]] = ()) -> Sequence[str]:
         """Return a sentence for each name in a filter that neither exists nor is in `former_apps`."""
         statuses = [app.status for app in view.statuses()]
-        apps = {(status.account, status.app_id) for status in statuses} | set(former_apps)
+        apps = {status.key for status in statuses} | set(former_apps)
         unknown = []
         if self.account and self.account not in {account for account, _ in apps}:
             unknown.append(f"There is no account {self.account!r}.")
@@ -400,11 +398,3 @@ def video_bitrate(entry: Entry) -> int | None:
     """Return the video bitrate of a task in kbit/s; None: there is no readable one."""
     encoding = entry.configuration.encoding
     return None if encoding is None else encoding.video.bitrate_kbps
-
-
-def violations_by_app(groups: Iterable[FindingsView]) -> Mapping[tuple[str, str], Counter[Severity]]:
-    """Return the number of violations of each app by severity."""
-    counts: dict[tuple[str, str], Counter[Severity]] = {}
-    for group in groups:
-        counts.setdefault((group.account, group.app_id), Counter())[group.rule.severity] += group.count
-    return counts

@@ -1,18 +1,40 @@
 """What the web side can show: a read-only view of the daemon that never waits."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated, Protocol
+from typing import Annotated, Final, Protocol
 
 from msgspec import Struct
 
 from exporter.collector.inventory import Entry
 from exporter.collector.past import Past
 from exporter.collector.status import Status, SweepReport
+from exporter.core.task import MIX_MODES, MIXED, SINGLE
 from exporter.metrics.exposition import Body, Format
 from exporter.rules.facts import PushKey
-from exporter.rules.rule import Outcome, Rule
+from exporter.rules.rule import SEVERITIES, Outcome, Rule, Severity
 from exporter.web.responses import TIMES, about
+
+SEVEREST_FIRST: Final = tuple(reversed(SEVERITIES))
+
+
+def severest_first(violations: Mapping[Severity, int]) -> Mapping[Severity, int]:
+    """Return the counts that are not 0, the severest first."""
+    return {severity: violations[severity] for severity in SEVEREST_FIRST if violations.get(severity)}
+
+
+class ModeCount(Struct, frozen=True):
+    """Number of tasks of one mode."""
+
+    mode: str
+    count: int
+    quota: int | None
+
+    @property
+    def used(self) -> float | None:
+        """The used part of the quota; None without one."""
+        return self.count / self.quota if self.quota else None
 
 
 class AppView(Struct, frozen=True):
@@ -21,10 +43,45 @@ class AppView(Struct, frozen=True):
     status: Status
     tasks: Mapping[tuple[str, str], int] | None
     """By (task_region, mix_mode); None while there is no data or it is withdrawn."""
+    violations: Mapping[Severity, int] | None = None  # as of the last good data, severest first; None: not known
     next_update: float | None = None  # Unix time; None: not scheduled
     next_sweep: float | None = None
     collected_by: str | None = None
     """Address, or else name, of the other exporter that collects it; empty: none is known. None: this one does."""
+
+    @property
+    def modes(self) -> Sequence[ModeCount]:
+        """Tasks by mode, if they are known; other modes have no quota and are there if they have any."""
+        if self.tasks is None:
+            return ()
+        counts = Counter[str]()
+        for (_, mode), count in self.tasks.items():
+            counts[mode if mode in MIX_MODES else "other"] += count
+        quotas = {SINGLE: self.status.quota_single, MIXED: self.status.quota_mixed, "other": None}
+        return [
+            ModeCount(mode, counts[mode], quota) for mode, quota in quotas.items() if mode in MIX_MODES or counts[mode]
+        ]
+
+    @property
+    def used(self) -> float | None:
+        """The used part of its fullest quota; None: there is no quota, or no data."""
+        return max((mode.used for mode in self.modes if mode.used is not None), default=None)
+
+    @property
+    def by_severity(self) -> Sequence[int] | None:
+        """Its violations of each severity, severest first."""
+        return None if self.violations is None else [self.violations.get(severity, 0) for severity in SEVEREST_FIRST]
+
+    @property
+    def updated(self) -> float | None:
+        """When the last successful update or accepted sweep began: a sweep brings an app up to date, too."""
+        began = (self.status.last_update_began, self.status.last_sweep_began)
+        return max((at for at in began if at is not None), default=None)
+
+    @property
+    def withdrawn(self) -> bool:
+        """Whether there was data that is not shown any more."""
+        return self.tasks is None and self.status.last_sweep_began is not None
 
 
 class Trend(Struct, frozen=True):

@@ -6,22 +6,31 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from exporter.collector.inventory import Change, Entry, Inventory
 from exporter.collector.status import Status
 from exporter.config.model import App
 from exporter.core.task import Task
+from exporter.metrics.aggregates import AppReport
 from exporter.rules.app_engine import AppPolicy
 from exporter.rules.cel_language import STOPPED
 from exporter.rules.engine import PolicyEngine
-from exporter.rules.findings import AnyRule, FindingEvents
+from exporter.rules.findings import AnyRule, FindingEvents, RuleReport
 from exporter.rules.rule import AppKey, CompiledRule, Exemption, Outcome, Rule, Severity, TaskCountRule, compile_rule
 from exporter.rules.rule_set import AppRules, RuleOff, RuleSet
-from exporter.service.views import LOOKED_AT_FOR_REASONS, MOST_SAMPLES, SAMPLE_SECONDS, PolicyView, Trends
+from exporter.service.views import (
+    LOOKED_AT_FOR_REASONS,
+    MOST_SAMPLES,
+    SAMPLE_SECONDS,
+    PolicyView,
+    Trends,
+    violations_of,
+)
 from exporter.web.api.violations_api import rules_listing, violations_listing
 from exporter.web.query import Query
 from exporter.web.view import AppView, FindingDetail, FindingKind
-from tests.metrics.builders import STATUS, configuration, encoding
+from tests.metrics.builders import STATUS, configuration, encoding, policy_report
 from tests.support.virtual_time import SetClock, finished
 from tests.web.api.api_view import document
 from tests.web.fake_view import app_view
@@ -256,20 +265,42 @@ def test_reasons_are_looked_for_in_some_tasks_alone(monkeypatch: pytest.MonkeyPa
     assert len(asked) == LOOKED_AT_FOR_REASONS
 
 
-MIXED = ("CN-Shanghai", "mixed")
+def test_violations_of_an_app_are_known_once_all_of_its_tasks_are_evaluated() -> None:
+    """They are counted by severity, the severest first; before, and without data and findings, nothing is known."""
+    counted = (RuleReport("a", Severity.INFO, violations=2), RuleReport("b", Severity.CRITICAL, violations=1))
+    no_data = replace(STATUS, data_available=False)
+    evaluated, fine = policy_report(*counted), policy_report(RuleReport("a", Severity.INFO))
+    for status, policy, expected in (
+        (STATUS, None, None),
+        (STATUS, evaluated, [(Severity.CRITICAL, 1), (Severity.INFO, 2)]),
+        (STATUS, fine, []),
+        (no_data, evaluated, [(Severity.CRITICAL, 1), (Severity.INFO, 2)]),
+        (no_data, fine, None),
+    ):
+        found = violations_of(AppReport(status, None, policy=policy))
+        assert (None if found is None else list(found.items())) == expected
+
+
+def shown(app_id: str, tasks: int | None, violations: int | None) -> AppView:
+    """Return an app with numbers of tasks and violations."""
+    counts = None if violations is None else {Severity.WARNING: violations}
+    return replace(
+        app_view(None if tasks is None else {("CN-Shanghai", "mixed"): tasks}, app_id=app_id), violations=counts
+    )
 
 
 def test_apps_and_their_sum_are_sampled() -> None:
     """What is not known is no 0, and an app that is gone is forgotten."""
-    apps: list[AppView] = [app_view({MIXED: 3}, app_id="a"), app_view(None, app_id="b")]
-    trends = Trends(lambda: apps, {("production", "a"): 2, ("production", "b"): 5}.get, SetClock())
+    apps = [shown("a", 3, 2), shown("b", None, 5)]
+    trends = Trends(lambda: apps, SetClock())
     trends.sample()
-    apps[:] = [app_view(None, app_id="a"), app_view({MIXED: 7}, app_id="b")]
+    apps[:] = [shown("a", None, 2), shown("b", 7, None)]
     trends.sample()
     assert trends.of("production", "a").tasks == [3, None]
-    assert trends.of("production", "b").violations == [None, 5]
+    assert trends.of("production", "a").violations == [2, None]
+    assert trends.of("production", "b").violations == [None, None]
     assert trends.of().tasks == [3, 7]
-    assert trends.of().violations == [2, 5]
+    assert trends.of().violations == [2, None]
     del apps[0]
     trends.sample()
     assert list(trends.of("production", "a").tasks) == []
@@ -279,9 +310,9 @@ def test_apps_and_their_sum_are_sampled() -> None:
 def test_six_hours_are_kept() -> None:
     """The oldest sample makes room for the newest."""
     counts = iter(range(10_000))
-    trends = Trends(lambda: [app_view({MIXED: next(counts)})], lambda _key: 0, SetClock())
+    trends = Trends(lambda: [shown("a", next(counts), 0)], SetClock())
     for _ in range(MOST_SAMPLES + 5):
         trends.sample()
-    trend = trends.of("production", "live-main")
+    trend = trends.of("production", "a")
     assert trend.tasks == list(range(5, MOST_SAMPLES + 5))
     assert len(trend.tasks) * SAMPLE_SECONDS == 6 * 3600

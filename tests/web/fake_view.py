@@ -1,5 +1,6 @@
 """A view that shows what a test puts into it, and example statuses."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -28,6 +29,7 @@ from exporter.web.view import (
     TasksView,
     TaskView,
     Trend,
+    severest_first,
 )
 from tests.metrics.builders import STATUS, configuration
 from tests.support.virtual_time import SetClock
@@ -172,7 +174,14 @@ class FakeView:
         self.finished: list[tuple[str, int]] = []
 
     def statuses(self) -> Sequence[AppView]:
-        return self.apps
+        """Return `apps`, with the numbers of `violations`."""
+        return [replace(app, violations=self._counts(app.status)) for app in self.apps]
+
+    def _counts(self, of: Status) -> Mapping[Severity, int] | None:
+        counts = Counter[Severity]()
+        for group in self.findings(FindingKind.VIOLATION, of.key):
+            counts[group.rule.severity] += group.count
+        return severest_first(counts) if counts or of.data_available else None
 
     def metrics(self, exposition_format: Format, *, gzip: bool) -> Body:
         return self._body(self.chunks, exposition_format, gzip)

@@ -1,7 +1,6 @@
 """`/api/v1/apps`: the state of each app, where what is not known is null, never 0; and `/api/v1/search`."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Final, Literal
 
@@ -10,13 +9,12 @@ from msgspec import Struct
 from exporter.collector.inventory import Entry
 from exporter.collector.status import Status
 from exporter.core.collection_state import State
-from exporter.core.task import MIXED, SINGLE
 from exporter.rules.rule import Severity
 from exporter.web.api.openapi import endpoint
 from exporter.web.lists import AT_ONCE, Listing, Ordered, absent_last, ordered, slices
-from exporter.web.query import Query, UnknownNameError, sorting, violations_by_app
+from exporter.web.query import Query, UnknownNameError, sorting
 from exporter.web.responses import TIMES, about, document_of
-from exporter.web.view import AppView, FindingKind, View
+from exporter.web.view import AppView, View
 
 
 class AppWithoutDataDocument(Struct):
@@ -33,7 +31,7 @@ def apps_without_data(statuses: Iterable[Status]) -> list[AppWithoutDataDocument
         AppWithoutDataDocument(
             one.account, one.app_id, one.reason or f"the last good data is older than {one.stale_after_seconds:g} s"
         )
-        for one in sorted(statuses, key=lambda status: (status.account, status.app_id))
+        for one in sorted(statuses, key=lambda status: status.key)
         if not one.data_available
     ]
 
@@ -120,26 +118,13 @@ class AppsDocument(Struct):
     apps: Annotated[list[AppDocument], about("The apps.")]
 
 
-def _fullest_quota(app: AppDocument) -> float | None:
-    counts = Counter[str]()
-    for one in app.tasks or ():
-        counts[one.mix_mode] += one.count
-    used = [counts[mode] / quota for mode, quota in ((SINGLE, app.quota.single), (MIXED, app.quota.mixed)) if quota]
-    return max(used, default=None) if app.tasks is not None else None
-
-
-def _worst_violations(app: AppDocument) -> tuple[int, ...] | None:
-    found = app.violations
-    return None if found is None else (found.critical, found.warning, found.info)
-
-
-SORTS: Final[Mapping[str, Callable[[AppDocument], Any]]] = {
-    "app": lambda app: (app.app_id, app.account),
-    "state": lambda app: app.state.badness,
-    "tasks": lambda app: None if app.tasks is None else sum(one.count for one in app.tasks),
-    "quota_used": _fullest_quota,
-    "violations": _worst_violations,
-    "last_update": lambda app: app.last_update_began,
+SORTS: Final[Mapping[str, Callable[[AppView], Any]]] = {
+    "app": lambda app: app.status.key[::-1],
+    "state": lambda app: app.status.state.badness,
+    "tasks": lambda app: None if app.tasks is None else sum(app.tasks.values()),
+    "quota_used": lambda app: app.used,
+    "violations": lambda app: app.by_severity,
+    "last_update": lambda app: app.status.last_update_began,
 }
 """What is least in the app that is first."""
 
@@ -149,15 +134,13 @@ async def all_apps(view: View, query: Query, _now: float) -> Listing:
 
     All configured apps, in the order of the configuration, or of sort.
     """
-    counts = violations_by_app(view.findings(FindingKind.VIOLATION))
-    apps = (_app(app, counts.get((app.status.account, app.status.app_id), {})) for app in view.statuses())
+    apps = view.statuses()
     column = SORTS.get(query.sort.removeprefix("-"))
-    if column is None:
-        return Listing("apps", AppDocument, apps, lambda app: app)
-    descending = query.sort.startswith("-")
-    by_name = sorted(apps, key=lambda app: (app.account, app.app_id))
-    key = absent_last(column, lambda _: None, descending=descending)
-    return Listing("apps", AppDocument, sorted(by_name, key=key, reverse=descending), lambda app: app)
+    if column is not None:
+        descending = query.sort.startswith("-")
+        key = absent_last(column, lambda _: None, descending=descending)
+        apps = sorted(sorted(apps, key=lambda app: app.status.key), key=key, reverse=descending)
+    return Listing("apps", AppDocument, apps, _app)
 
 
 async def one_app(view: View, query: Query, _now: float) -> AppDocument:
@@ -165,22 +148,22 @@ async def one_app(view: View, query: Query, _now: float) -> AppDocument:
 
     404 if the account or the app is not configured.
     """
-    app, names = query.app_of(view), (query.account, query.app_id)
+    app = query.app_of(view)
     if app is None:
         raise UnknownNameError(f"no app {query.app_id!r} is configured in account {query.account!r}")
-    return _app(app, violations_by_app(view.findings(FindingKind.VIOLATION, names)).get(names, {}))
+    return _app(app)
 
 
-def _app(app: AppView, violations: Mapping[Severity, int]) -> AppDocument:
-    status = app.status
+def _app(app: AppView) -> AppDocument:
+    status, violations = app.status, app.violations
     return document_of(
         AppDocument,
         status,
         quota=QuotaDocument(status.quota_single, status.quota_mixed),
         tasks=None if app.tasks is None else [TaskCountDocument(*key, n) for key, n in sorted(app.tasks.items())],
-        violations=ViolationCountsDocument(**{one: violations.get(one, 0) for one in Severity})
-        if violations or status.data_available
-        else None,
+        violations=violations
+        if violations is None
+        else ViolationCountsDocument(**{one: violations.get(one, 0) for one in Severity}),
         attempts=[AttemptsDocument(*key, n) for key, n in sorted(status.attempts.items())],
         sweep=None if status.sweep is None else document_of(SweepDocument, status.sweep),
         collected_by=app.collected_by,
@@ -215,7 +198,7 @@ async def search(view: View, query: Query) -> Ordered[Hit]:
         status = app.status
         if query.has_text(status.app_id, status.name):
             hits.append(Hit(status, None))
-        tasks = view.tasks(status.account, status.app_id)
+        tasks = view.tasks(*status.key)
         for part in () if tasks is None else slices(tasks.entries):
             hits += [Hit(status, one) for one in part if text in one.task_id.lower() or text in one.channel_id.lower()]
             seen += len(part)

@@ -145,21 +145,21 @@ async def all_tasks(view: View, query: Query, _now: float) -> Listing:
     query.require_known(view)
     by_name = query.sort == BY_NAME
     after = query.place_before(3, is_sorted=not by_name)
-    matching = (app.status for app in view.statuses() if query.matches_app(app.status.account, app.status.app_id))
-    statuses = sorted(matching, key=_app_key)
+    matching = (app.status for app in view.statuses() if query.matches_app(*app.status.key))
+    statuses = sorted(matching, key=lambda status: status.key)
     violations = _violations_by_app(view)
     found: list[_Found] = []
     for status in statuses:
         missing = query.limit + 1 - (len(found) if by_name else 0)
-        is_ahead = not by_name or _app_key(status) >= after[1:3]
-        tasks = view.tasks(*_app_key(status)) if missing and is_ahead else None
+        is_ahead = not by_name or status.key >= after[1:3]
+        tasks = view.tasks(*status.key) if missing and is_ahead else None
         if tasks is not None:
-            entries = await _first_unseen(tasks, query, violations.get(_app_key(status), {}), missing)
+            entries = await _first_unseen(tasks, query, violations.get(status.key, {}), missing)
             found += [(_place(query, tasks, entry), tasks, entry) for entry in entries]
 
     def document(each: _Found) -> TaskDocument:
         _, tasks, entry = each
-        of_app = violations.get(_app_key(tasks.status), {})
+        of_app = violations.get(tasks.status.key, {})
         violated = (rule for rule, violating in of_app.items() if entry.task_id in violating)
         return task_document(tasks.status, entry, violated, tasks.push_keys(entry))
 
@@ -208,7 +208,7 @@ async def _first_unseen(tasks: TasksView, query: Query, violations: _Violations,
 
 def _place(query: Query, tasks: TasksView, entry: Entry) -> _Place:
     value = SORTS[query.sort.removeprefix("-")](tasks, entry)
-    return float(query.ranked(value)), *_app_key(tasks.status), entry.task_id
+    return float(query.ranked(value)), *tasks.status.key, entry.task_id
 
 
 def _violations_by_app(view: View) -> Mapping[_AppKey, _Violations]:
@@ -217,10 +217,6 @@ def _violations_by_app(view: View) -> Mapping[_AppKey, _Violations]:
         by_rule = by_app.setdefault((findings.account, findings.app_id), {})
         by_rule[findings.rule.name] = findings.since.keys()
     return by_app
-
-
-def _app_key(status: Status) -> _AppKey:
-    return status.account, status.app_id
 
 
 class FieldChangeDocument(Struct, kw_only=True):

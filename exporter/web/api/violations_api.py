@@ -106,7 +106,7 @@ async def violations_listing(groups: Iterable[FindingsView], query: Query, statu
             # Only then can the rest wait: times stay what they are, other lists are those of this moment.
             await asyncio.sleep(0)
     in_order = await ordered(on_page, key=place, wanted=(lambda one: place(one) > after) if query.after else None)
-    matching_apps = (status for status in statuses if query.matches_app(status.account, status.app_id))
+    matching_apps = (status for status in statuses if query.matches_app(*status.key))
     return Listing(
         "violations",
         ViolationDocument,

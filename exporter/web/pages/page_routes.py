@@ -38,11 +38,7 @@ async def shown_violations(view: View, query: Query, now: float) -> tuple[str, M
     of_apps = [group for group in groups if query.matches_app(group.account, group.app_id)]
     frozen = {(group.account, group.app_id) for group in of_apps if not group.data_available}
     statuses = [app.status for app in view.statuses()]
-    without_data = {
-        (status.account, status.app_id)
-        for status in statuses
-        if not status.data_available and query.matches_app(status.account, status.app_id)
-    }
+    without_data = {one.key for one in statuses if not one.data_available and query.matches_app(*one.key)}
     return "violations", {
         "page": await _page(counted, aged),
         "summaries": _summaries(counted, aged),
@@ -159,7 +155,7 @@ async def _last_check(view: View, query: Query, _now: float) -> Shown:
 async def _changes(view: View, query: Query, now: float) -> Shown:
     past = view.past()
     found = await past.changes(query.of_past(CHANGES_ON_PAGE + 1))
-    apps = {*await past.apps(), *((app.status.account, app.status.app_id) for app in view.statuses())}
+    apps = {*await past.apps(), *(app.status.key for app in view.statuses())}
     return "changes", {
         "changes": found[:CHANGES_ON_PAGE],
         "following": found[CHANGES_ON_PAGE - 1].number if len(found) > CHANGES_ON_PAGE else None,
@@ -247,9 +243,9 @@ def _collect(view: View, clock: Clock, renderer: Renderer) -> PageHandler:
 def _example_names(view: View) -> Mapping[str, str]:
     names = {one.name: one.example for one in known("account app_id task_id")}
     for app in view.statuses():
-        tasks = view.tasks(app.status.account, app.status.app_id)
+        tasks = view.tasks(*app.status.key)
         if tasks is not None and tasks.entries:
-            names = {"account": app.status.account, "app_id": app.status.app_id, "task_id": tasks.entries[0].task_id}
+            names = dict(zip(names, (*app.status.key, tasks.entries[0].task_id), strict=True))
             break
     return {name: quote(text, safe="", errors="replace") for name, text in names.items()}
 

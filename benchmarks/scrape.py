@@ -133,7 +133,7 @@ def _serve(exposition: Exposition[AppReport] | Exposition[int], address: "Connec
 
     async def listen() -> None:
         app = application(_ServedExposition(exposition), SystemClock())
-        running = await http_server.start(app, ["127.0.0.1:0"])
+        running = await http_server.start(app, [socket.create_server(("127.0.0.1", 0))])
         address.send(f"http://{running.addresses[0]}/metrics")
         await asyncio.Event().wait()
 

@@ -181,7 +181,7 @@ class Daemon:
             await self._publish()
             await self._exposition.publish_own_off_loop()
             # Only now: the first scrape finds what an earlier process knew.
-            running = await http_server.start(app, (), sockets=sockets, gate=self._gate)
+            running = await http_server.start(app, sockets, gate=self._gate)
             self.addresses, self.scheme = running.addresses, running.scheme
             self._listening.set()
             log.info("listening", addresses=", ".join(running.addresses), version=__version__)

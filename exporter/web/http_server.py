@@ -5,7 +5,6 @@ import errno
 import logging
 import os
 import socket
-import ssl
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, Self, cast
 
@@ -274,22 +273,21 @@ _LEAST_SECONDS = 0.01
 class Running:
     """A server until it is closed."""
 
-    def __init__(self, runner: web.AppRunner, scheme: str) -> None:
+    def __init__(self, runner: web.AppRunner, servers: Sequence[asyncio.Server], scheme: str) -> None:
         self._runner = runner
+        self._servers = servers
         self.scheme = scheme  # what its URLs begin with: `http` or `https`
 
     @property
     def addresses(self) -> tuple[str, ...]:
         """Where it listens: `host:port` with the actual port, or a path; `[::]` and `0.0.0.0` are all addresses."""
-        return tuple(
-            str(address) if isinstance(address, str | bytes) else shown(*address[:2])
-            for address in self._runner.addresses
-        )
+        names = [listening.getsockname() for server in self._servers for listening in server.sockets]
+        return tuple(str(name) if isinstance(name, str | bytes) else shown(*name[:2]) for name in names)
 
     async def close(self, drain_seconds: float) -> None:
         """Stop accepting, let responses finish within `drain_seconds`, then cut them off."""
-        for site in self._runner.sites:
-            await site.stop()
+        for server in self._servers:
+            server.close()
         if self._runner.server is not None:
             await asyncio.sleep(0)  # a request that was just accepted gets its handler
             self._runner.server.pre_shutdown()
@@ -300,19 +298,18 @@ class Running:
 
 async def start(
     app: web.Application,
-    listen_addresses: Sequence[str],
+    sockets: Sequence[socket.socket],
     *,
-    sockets: Sequence[socket.socket] = (),
     gate: "Gate | None" = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Running:
-    """Serve an application on addresses, or on `sockets`; plain HTTP without `gate`. Raises ListenError."""
+    """Serve an application on listening sockets, which it closes; plain HTTP without `gate`."""
     if gate is not None:
         gate.guard(app)
     tls = None if gate is None else gate.tls
-    connections = Connections(limits, asyncio.get_running_loop().time)
+    loop = asyncio.get_running_loop()
+    connections = Connections(limits, loop.time)
     app.middlewares.insert(0, connections.middleware)
-    addresses = [] if sockets else [parse_listen_address(text) for text in listen_addresses]
     runner = web.AppRunner(
         app,
         access_log=None,
@@ -325,39 +322,19 @@ async def start(
         max_headers=limits.most_headers,
     )
     await runner.setup()
-    try:
-        for listening in sockets:
-            await _Site(runner, listening, tls, connections).start()
-        for address in addresses:
-            await _Site(runner, await bind(address), tls, connections).start()
-    except BaseException:
-        await runner.cleanup()
-        raise
-    return Running(runner, "http" if tls is None else "https")
-
-
-class _Site(web.SockSite):
-    """An aiohttp site whose connections are bounded, also during TLS handshakes."""
-
-    def __init__(
-        self, runner: web.AppRunner, listening: socket.socket, tls: ssl.SSLContext | None, connections: Connections
-    ) -> None:
-        super().__init__(runner, listening, ssl_context=tls)
-        self._tls = tls
-        self._connections = connections
-
-    async def start(self) -> None:
-        await web.BaseSite.start(self)
-        protocols = self._runner.server
-        assert protocols is not None  # noqa: S101 - the runner was set up
-        limits = self._connections.limits
-        self._server = await asyncio.get_running_loop().create_server(
-            self._connections.bounded(protocols),
-            sock=self._sock,
-            ssl=self._tls,
-            ssl_handshake_timeout=None if self._tls is None else limits.longest_handshake_seconds,
-            ssl_shutdown_timeout=None if self._tls is None else limits.longest_farewell_seconds,
+    assert runner.server is not None  # noqa: S101 - it was just set up
+    # Not aiohttp's own sites: connections are bounded, also during TLS handshakes.
+    servers = [
+        await loop.create_server(
+            connections.bounded(runner.server),
+            sock=listening,
+            ssl=tls,
+            ssl_handshake_timeout=None if tls is None else limits.longest_handshake_seconds,
+            ssl_shutdown_timeout=None if tls is None else limits.longest_farewell_seconds,
         )
+        for listening in sockets
+    ]
+    return Running(runner, servers, "http" if tls is None else "https")
 
 
 def _deaf_logger() -> logging.Logger:

@@ -38,6 +38,7 @@ from tests.support.certificates import HASH, PASSWORD
 from tests.support.http import Answer, ask, basic_auth
 from tests.support.monitored import AheadClock, Simulated, app_ids, config, sample, simulated, until
 from tests.support.policy_world import rule, rule_set
+from tests.support.processes import free_port
 from tests.support.virtual_time import hanging_call
 
 pytestmark = pytest.mark.usefixtures("no_process_before")
@@ -346,12 +347,17 @@ async def test_a_stop_before_it_listens_closes_its_database(tmp_path: Path, monk
 
 
 async def test_an_exporter_that_cant_listen_leaves_the_database_alone(tmp_path: Path) -> None:
-    """A second start by mistake ends no violation in the history of the exporter that has the address."""
+    """A second start by mistake ends no violation in the history of the exporter that has the address.
+
+    What it listened on already is given back.
+    """
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        options = Options(listen_addresses=("127.0.0.1:0", f"127.0.0.1:{taken.getsockname()[1]}"))
+        free = free_port()
+        options = Options(listen_addresses=(f"127.0.0.1:{free}", f"127.0.0.1:{taken.getsockname()[1]}"))
         one = Started(Config(accounts=(), storage=_storage(tmp_path / "state")), options)
         with pytest.raises(ListenError):
             await one.running
+        socket.create_server(("127.0.0.1", free)).close()
     assert not await asyncio.to_thread((tmp_path / "state").exists)
 
 

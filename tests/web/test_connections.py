@@ -65,7 +65,7 @@ async def serving(handler: Handler, limits: Limits) -> AsyncIterator[Connect]:
     """Serve within limits; yields what connects."""
     app = web.Application()
     app.add_routes([web.route("*", "/", handler)])
-    running = await start(app, ["127.0.0.1:0"], limits=limits)
+    running = await start(app, [socket.create_server(("127.0.0.1", 0))], limits=limits)
     host, _, port = running.addresses[0].partition(":")
     async with AsyncExitStack() as stack:
         stack.push_async_callback(running.close, 0.1)

@@ -19,11 +19,11 @@ from exporter.web.http_server import (
     ListenAddress,
     ListenError,
     Running,
+    bind,
     parse_listen_address,
     start,
 )
 from tests.support.monitored import until
-from tests.support.processes import free_port
 from tests.support.virtual_time import SetClock
 from tests.web.fake_view import FakeView
 
@@ -40,7 +40,8 @@ async def serving(
     *addresses: str, view: FakeView | None = None, limits: Limits = DEFAULT_LIMITS
 ) -> AsyncIterator[Running]:
     """Serve a fake view."""
-    running = await start(application(view or FakeView(), SetClock(), limits=limits), addresses, limits=limits)
+    sockets = [await bind(parse_listen_address(address)) for address in addresses]
+    running = await start(application(view or FakeView(), SetClock(), limits=limits), sockets, limits=limits)
     try:
         yield running
     finally:
@@ -51,7 +52,7 @@ async def answering(handler: Handler) -> Running:
     """Serve a handler at `/`."""
     app = web.Application()
     app.add_routes([web.get("/", handler)])
-    return await start(app, ["127.0.0.1:0"])
+    return await start(app, [socket.create_server(("127.0.0.1", 0))])
 
 
 @pytest.mark.parametrize(
@@ -112,19 +113,18 @@ async def test_without_ipv6_it_is_every_address_of_ipv4(monkeypatch: pytest.Monk
         assert running.addresses[0].startswith("0.0.0.0:")
     reason = errno.EADDRINUSE
     with pytest.raises(ListenError, match="Address already in use"):
-        await serving(":0").__aenter__()
+        await bind(parse_listen_address(":0"))
 
 
 async def test_a_busy_port_is_one_clear_line() -> None:
-    """A port that is taken says which, and what to do; what listened already is given back."""
+    """A port that is taken says which, and what to do."""
     with socket.create_server(("127.0.0.1", 0)) as busy:
-        port, free = busy.getsockname()[1], free_port()
+        port = busy.getsockname()[1]
         with pytest.raises(ListenError) as refused:
-            await serving(f"127.0.0.1:{free}", f"127.0.0.1:{port}").__aenter__()
+            await bind(ListenAddress("127.0.0.1", port))
         message = str(refused.value)
         assert message.startswith(f"can't listen on 127.0.0.1:{port}: Address already in use; ")
         assert "\n" not in message
-        socket.create_server(("127.0.0.1", free)).close()
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ async def test_a_busy_port_is_one_clear_line() -> None:
 async def test_a_host_that_is_not_this_machine_is_a_clear_error(address: str, reason: str) -> None:
     """An address that this machine does not have, or a name that can't be one, is refused with the reason."""
     with pytest.raises(ListenError) as refused:
-        await serving(address).__aenter__()
+        await bind(parse_listen_address(address))
     assert str(refused.value).startswith(f"can't listen on {address}: {reason}; ")
 
 
@@ -186,7 +186,7 @@ async def test_closing_cuts_off_what_does_not_finish(session: ClientSession, dra
 
 async def test_idle_connections_do_not_hold_the_end_up(session: ClientSession) -> None:
     """A kept-alive connection without a request is closed at once."""
-    running = await start(application(FakeView(), SetClock()), ["127.0.0.1:0"])
+    running = await start(application(FakeView(), SetClock()), [socket.create_server(("127.0.0.1", 0))])
     async with session.get(f"http://{running.addresses[0]}/-/healthy") as answer:
         await answer.read()
     async with asyncio.timeout(20):

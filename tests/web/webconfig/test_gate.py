@@ -1,6 +1,7 @@
 """What is before every answer, over real HTTP."""
 
 import asyncio
+import socket
 import threading
 import time
 from collections import Counter
@@ -213,7 +214,7 @@ async def test_who_went_away_leaves_the_line(tmp_path: Path, monkeypatch: pytest
     slow = SlowChecks(monkeypatch)
     (tmp_path / "web.yml").write_text(USERS)
     gate = gate_of(tmp_path / "web.yml", SetClock(), health_without_auth=False)
-    running = await start(application(FakeView(), SetClock()), ["127.0.0.1:0"], gate=gate)
+    running = await start(application(FakeView(), SetClock()), [socket.create_server(("127.0.0.1", 0))], gate=gate)
     host, port = running.addresses[0].split(":")
 
     async def guess(number: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -259,7 +260,7 @@ async def test_a_server_speaks_tls_and_closes_on_whoever_does_not(directory: Pat
     """A listener with certificates answers HTTPS alone, and says so in its URLs."""
     (directory / "web.yml").write_text("tls_server_config: {cert_file: server.pem, key_file: server.key}\n")
     gate = gate_of(directory / "web.yml", SetClock(), health_without_auth=False)
-    running = await start(application(FakeView(), SetClock()), ["127.0.0.1:0"], gate=gate)
+    running = await start(application(FakeView(), SetClock()), [socket.create_server(("127.0.0.1", 0))], gate=gate)
     try:
         assert running.scheme == "https"
         async with ClientSession() as session:
@@ -277,7 +278,10 @@ async def test_a_client_that_never_begins_tls_is_cut_off(directory: Path) -> Non
     (directory / "web.yml").write_text("tls_server_config: {cert_file: server.pem, key_file: server.key}\n")
     gate = gate_of(directory / "web.yml", SetClock(), health_without_auth=False)
     running = await start(
-        application(FakeView(), SetClock()), ["127.0.0.1:0"], gate=gate, limits=Limits(longest_handshake_seconds=0.1)
+        application(FakeView(), SetClock()),
+        [socket.create_server(("127.0.0.1", 0))],
+        gate=gate,
+        limits=Limits(longest_handshake_seconds=0.1),
     )
     try:
         reader, writer = await asyncio.open_connection(*running.addresses[0].split(":"))

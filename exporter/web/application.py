@@ -173,27 +173,28 @@ async def _counted_path(request: web.Request) -> str:
 
 
 def _refusal(request: web.Request, refused: web.HTTPException, renderer: Renderer) -> web.Response:
-    if request.method == hdrs.METH_OPTIONS and hdrs.ALLOW in refused.headers:
-        return web.Response(status=204, headers={hdrs.ALLOW: f"{refused.headers[hdrs.ALLOW]},OPTIONS"})
+    allowed = refused.headers.get(hdrs.ALLOW)
+    if request.method == hdrs.METH_OPTIONS and allowed is not None:
+        return web.Response(status=204, headers={hdrs.ALLOW: f"{allowed},OPTIONS"})
     message = f"{refused.reason}: {request.method} {request.path}"
     if wants_page(request) and not is_api(request):
         response = renderer.error(PageError(refused.status, refused.reason, message))
     else:
         response = error_answer(request, refused.status, message)
-    if hdrs.ALLOW in refused.headers:
-        response.headers[hdrs.ALLOW] = refused.headers[hdrs.ALLOW]
+    if allowed is not None:
+        response.headers[hdrs.ALLOW] = allowed
     return response
 
 
 def _explained(request: web.Request, error: Exception, renderer: Renderer) -> web.Response:
-    if isinstance(error, PageError):
-        return renderer.error(error)
     if is_api(request):
         return error_answer(request, _STATUS_OF_ERROR[type(error)], str(error))
     if isinstance(error, HistoryError):
-        return renderer.error(PageError(503, "The past can't be read", str(error)))
-    link = request.rel_url.raw_path.removeprefix(request.app[ROUTE_PREFIX])
-    return renderer.error(PageError(400, "This can't be answered", str(error), link, "Without filters"))
+        error = PageError(503, "The past can't be read", str(error))
+    elif not isinstance(error, PageError):
+        link = request.rel_url.raw_path.removeprefix(request.app[ROUTE_PREFIX])
+        error = PageError(400, "This can't be answered", str(error), link, "Without filters")
+    return renderer.error(error)
 
 
 _RESERVED_PATHS: Final = ("/", "/config", TASKS_PATH)

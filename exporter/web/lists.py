@@ -73,17 +73,16 @@ class NumberedPage(Struct, Generic[T], frozen=True):
     rows: Sequence[T]
     number: int  # from 1
     matching: int  # rows on all pages
-    page_rows: int = PAGE_ROWS
 
     @property
     def pages(self) -> int:
         """Number of pages, at least 1."""
-        return max(1, -(-self.matching // self.page_rows))
+        return pages_of(self.matching)
 
     @property
     def first(self) -> int:
         """Number of the first row among all, from 1."""
-        return (self.number - 1) * self.page_rows + 1
+        return (self.number - 1) * PAGE_ROWS + 1
 
     @property
     def last(self) -> int:
@@ -91,13 +90,18 @@ class NumberedPage(Struct, Generic[T], frozen=True):
         return self.first + len(self.rows) - 1
 
 
+def pages_of(rows: int) -> int:
+    """Return the number of pages that rows take, at least 1."""
+    return max(1, -(-rows // PAGE_ROWS))
+
+
 async def numbered_page(
-    found: Ordered[T], number: int, row: Callable[[T], Any] = lambda item: item, page_rows: int = PAGE_ROWS
+    found: Ordered[T], number: int, row: Callable[[T], Any] = lambda item: item
 ) -> NumberedPage[Any]:
     """Return a page of rows; beyond the last page, the last one."""
-    number = min(number, max(1, -(-found.matching // page_rows)))
-    rows = await found.rows((number - 1) * page_rows, number * page_rows)
-    return NumberedPage(list(map(row, rows)), number, found.matching, page_rows)
+    number = min(number, pages_of(found.matching))
+    rows = await found.rows((number - 1) * PAGE_ROWS, number * PAGE_ROWS)
+    return NumberedPage(list(map(row, rows)), number, found.matching)
 
 
 async def _part(items: Iterator[T], start: int, stop: int) -> list[T]:

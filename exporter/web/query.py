@@ -67,20 +67,15 @@ class Parameter(Struct, frozen=True):
     def read(self, text: str) -> Any:
         """Return the value of a text, or raise BadQueryError."""
         try:
-            return self.parse(text)
+            return self.parse(text) if text in self.schema.get("enum", (text,)) else _refuse()
         except ValueError:
             raise BadQueryError(f"{self.name} is {text!r}, expected {self.expected}") from None
 
 
 def choice(description: str, choices: Iterable[str], *, name: str = "", parse: Callable[[str], Any] = str) -> Parameter:
     """Return a parameter that is one of some values."""
-    values = tuple(str(one) for one in choices)
-
-    def parse_known(text: str) -> Any:
-        return parse(text) if text in values else _refuse()
-
-    schema = {"type": "string", "enum": list(values)}
-    return Parameter(description, "", name, schema, parse_known, f"one of {', '.join(values)}")
+    values = [str(one) for one in choices]
+    return Parameter(description, "", name, {"type": "string", "enum": values}, parse, f"one of {', '.join(values)}")
 
 
 def sorting(description: str, names: Iterable[str], by_name: Iterable[str] = ()) -> Parameter:

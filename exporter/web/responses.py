@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -27,43 +27,35 @@ def negotiate(accept: str | None) -> Format:
 
     Between equals, OpenMetrics is preferred if it is named, and text where `*/*` stands for both.
     """
-    entries = [_parameters(entry) for entry in (accept or "").lower().split(",") if entry.strip()]
-    likings = {candidate: _liking(candidate, entries) for candidate in Format}
+    likings = {candidate: _liking(accept or "", *_MEDIA[candidate]) for candidate in Format}
     quality, is_named = best = max(likings.values())
     liked = [candidate for candidate in Format if likings[candidate] == best]
     return Format.TEXT if quality <= 0 or (not is_named and Format.TEXT in liked) else liked[0]
 
 
+def quality(accept: str, media: str) -> float:
+    """Return how much an Accept header wants a media type, by its most specific range; 0: not at all."""
+    return _liking(accept or "*/*", media)[0]
+
+
 def wants_gzip(accept_encoding: str | None) -> bool:
     """Whether an Accept-Encoding header likes gzip at least as much as no encoding."""
-    wanted = qualities(accept_encoding or "")
+    wanted = {value: _quality(parameters) for value, parameters in _entries(accept_encoding or "")}
     gzip = wanted.get("gzip", wanted.get("x-gzip", wanted.get("*", 0.0)))
     return gzip > 0 and gzip >= wanted.get("identity", 0.0)
 
 
-def qualities(header: str) -> dict[str, float]:
-    """Return the quality of each value that an Accept or Accept-Encoding header names."""
-    return {value: _quality(parameters) for value, parameters in map(_parameters, header.lower().split(","))}
-
-
-def quality(accept: str, media: str) -> float:
-    """Return how much an Accept header wants a media type, by its most specific range; 0: not at all."""
-    wanted = qualities(accept)
-    ranges = (media, f"{media.partition('/')[0]}/*", "*/*", "")
-    return next((wanted[one] for one in ranges if one in wanted), 0.0)
-
-
 def wants_page(request: web.Request) -> bool:
     """Whether the Accept header names HTML, as browsers do and scripts don't."""
-    return qualities(listed_header(request, hdrs.ACCEPT)).get("text/html", 0.0) > 0
+    accepted = _entries(listed_header(request, hdrs.ACCEPT))
+    return any(value == "text/html" and _quality(parameters) > 0 for value, parameters in accepted)
 
 
-def _liking(candidate: Format, entries: list[tuple[str, dict[str, str]]]) -> tuple[float, bool]:
+def _liking(accept: str, media: str, versions: Collection[str] = ()) -> tuple[float, bool]:
     """Return the quality of the most specific entry that matches, and whether that is more than `*/*`."""
-    media, versions = _MEDIA[candidate]
     specificity = {"*/*": 0, f"{media.partition('/')[0]}/*": 1, media: 2}
     found = [(0, 0.0)]
-    for value, parameters in entries:
+    for value, parameters in _entries(accept):
         version = parameters.get("version", "")
         if value != media or not version or version in versions:
             exact = 1 if value == media and version else 0
@@ -72,10 +64,12 @@ def _liking(candidate: Format, entries: list[tuple[str, dict[str, str]]]) -> tup
     return quality, most_specific > 0
 
 
-def _parameters(entry: str) -> tuple[str, dict[str, str]]:
-    value, *rest = entry.split(";")
-    pairs = (parameter.partition("=") for parameter in rest)
-    return value.strip(), {name.strip(): text.strip().strip('"') for name, _, text in pairs}
+def _entries(header: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield each value that a header lists, with its parameters."""
+    for entry in filter(str.strip, header.lower().split(",")):
+        value, *rest = entry.split(";")
+        pairs = (parameter.partition("=") for parameter in rest)
+        yield value.strip(), {name.strip(): text.strip().strip('"') for name, _, text in pairs}
 
 
 def _quality(parameters: dict[str, str]) -> float:

@@ -28,26 +28,29 @@ from tests.support.virtual_time import finished, timed
 from tests.web.fake_view import NOW
 
 
-def page(things: list[int], number: int, *, descending: bool = False, page_rows: int = PAGE_ROWS) -> NumberedPage[int]:
+def page(things: list[int], number: int, *, descending: bool = False) -> NumberedPage[int]:
     """Return a page of the even ones."""
     found = finished(ordered(things, wanted=lambda one: one % 2 == 0, key=lambda one: one, descending=descending))
-    return finished(numbered_page(found, number, page_rows=page_rows))
+    return finished(numbered_page(found, number))
 
 
-@given(
-    st.lists(st.integers(0, 200), max_size=60),
-    st.integers(1, 30),
-    st.integers(1, 9),
-    st.booleans(),
-)
-def test_a_page_is_a_part_of_the_whole_order(things: list[int], number: int, page_rows: int, descending: bool) -> None:
-    """It is what sorting everything and counting off would give; beyond the last page it is the last one."""
-    shown = page(things, number, descending=descending, page_rows=page_rows)
+@given(st.lists(st.integers(0, 200), max_size=60), st.integers(0, 70), st.integers(0, 70), st.booleans())
+def test_rows_are_a_part_of_the_whole_order(things: list[int], first: int, last: int, descending: bool) -> None:
+    """They are what sorting everything and counting off would give, nothing beyond the last one."""
+    first, last = sorted((first, last))
+    found = finished(ordered(things, wanted=lambda one: one % 2 == 0, key=lambda one: one, descending=descending))
     everything = sorted((one for one in things if one % 2 == 0), reverse=descending)
-    last = max(1, -(-len(everything) // page_rows))
-    first = (min(number, last) - 1) * page_rows
-    assert list(shown.rows) == everything[first : first + page_rows]
-    assert (shown.number, shown.pages, shown.matching) == (min(number, last), last, len(everything))
+    assert finished(found.rows(first, last)) == everything[first:last]
+    assert found.matching == len(everything)
+
+
+@pytest.mark.parametrize(("things", "pages"), [(0, 1), (1, 1), (50, 1), (51, 2), (100, 2), (101, 3)])
+@pytest.mark.parametrize("number", [1, 2, 9])
+def test_a_page_beyond_the_last_is_the_last(number: int, things: int, pages: int) -> None:
+    """There is one page at least, also of nothing."""
+    shown = page([2 * thing for thing in range(things)], number)
+    assert (shown.number, shown.pages, shown.matching) == (min(number, pages), pages, things)
+    assert list(shown.rows) == [2 * thing for thing in range(things)][50 * (shown.number - 1) : 50 * shown.number]
 
 
 @pytest.mark.parametrize("number", [1, 7, 10**8])

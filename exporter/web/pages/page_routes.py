@@ -18,7 +18,7 @@ from exporter.web.api.apps_api import search
 from exporter.web.api.openapi import PREFIX as API_PREFIX
 from exporter.web.api.openapi import openapi_document
 from exporter.web.api.violations_api import Finding, matching_findings
-from exporter.web.lists import PAGE_ROWS, NumberedPage, numbered_page, ordered
+from exporter.web.lists import PAGE_ROWS, NumberedPage, numbered_page, ordered, pages_of
 from exporter.web.pages.app_pages import APPS_PARAMETERS, TASKS_PARAMETERS, shown_app, shown_status, unknown_app
 from exporter.web.pages.rendering import PageError, Renderer, app_path
 from exporter.web.pages.task_page import shown_task
@@ -34,14 +34,14 @@ async def shown_violations(view: View, query: Query, now: float) -> tuple[str, M
     """Return the template and its values; `now` is a Unix time."""
     groups = list(view.findings(query.outcome))
     aged = query.aged(now)
-    counted = [(group, await _count(group, aged)) for group in sorted(filter(query.matches_group, groups), key=_place)]
+    matching = [await _counted(group, aged) for group in sorted(filter(query.matches_group, groups), key=_place)]
     of_apps = [group for group in groups if query.matches_app(group.account, group.app_id)]
     frozen = {(group.account, group.app_id) for group in of_apps if not group.data_available}
     statuses = [app.status for app in view.statuses()]
     without_data = {one.key for one in statuses if not one.data_available and query.matches_app(*one.key)}
     return "violations", {
-        "page": await _page(counted, aged),
-        "summaries": _summaries(counted, aged),
+        "page": await _page(matching, aged),
+        "summaries": _summaries(matching, aged),
         "frozen": sorted(frozen),
         "unknown": sorted(without_data - frozen),
         "accounts": sorted({status.account for status in statuses}),
@@ -56,24 +56,25 @@ def _place(group: FindingsView) -> tuple[Any, ...]:
     return -group.rule.severity.rank, group.rule.name, group.account, group.app_id
 
 
-async def _count(group: FindingsView, query: Query) -> int:
+async def _counted(group: FindingsView, query: Query) -> FindingsView:
+    """Return a group with the number of its findings that match by time."""
     if not query.by_time:
-        return group.count
+        return group
     await asyncio.sleep(0)
-    return sum(map(query.matches_time, group.since.values()))
+    return replace(group, count=sum(map(query.matches_time, group.since.values())))
 
 
-async def _page(counts: Sequence[tuple[FindingsView, int]], query: Query) -> NumberedPage[Finding]:
+async def _page(groups: Sequence[FindingsView], query: Query) -> NumberedPage[Finding]:
     """Return a page of findings, by group and then the oldest first; only the groups on it are sorted."""
-    matching = sum(count for _, count in counts)
-    number = min(query.page, max(1, -(-matching // PAGE_ROWS)))
+    matching = sum(group.count for group in groups)
+    number = min(query.page, pages_of(matching))
     first = (number - 1) * PAGE_ROWS
     rows: list[Finding] = []
-    for group, count in counts:
-        if first < count and len(rows) < PAGE_ROWS:
+    for group in groups:
+        if first < group.count and len(rows) < PAGE_ROWS:
             found = await ordered(matching_findings(group, query), key=_oldest_first)
             rows += await found.rows(first, first + PAGE_ROWS - len(rows))
-        first = max(0, first - count)
+        first = max(0, first - group.count)
     return NumberedPage(rows, number, matching)
 
 
@@ -81,29 +82,29 @@ def _oldest_first(one: Finding) -> tuple[float, str]:
     return inf if one.since is None else one.since, one.task_id
 
 
-def _summaries(counted: Iterable[tuple[FindingsView, int]], query: Query) -> Sequence[Mapping[str, Any]]:
-    by_rule: dict[str, list[tuple[FindingsView, int]]] = {}
-    for group, count in counted:
-        if count:
-            by_rule.setdefault(group.rule.name, []).append((group, count))
-    rows = [_summary(found, query) for found in by_rule.values()]
+def _summaries(groups: Iterable[FindingsView], query: Query) -> Sequence[Mapping[str, Any]]:
+    """Return a row for each rule with findings, the severest and then the most frequent first."""
+    by_rule: dict[str, list[FindingsView]] = {}
+    for group in groups:
+        if group.count:
+            by_rule.setdefault(group.rule.name, []).append(group)
+    rows: list[Mapping[str, Any]] = []
+    for found in by_rule.values():
+        times = (at for group in found for at in group.since.values())
+        rows.append(
+            {
+                "rule": found[0].rule,
+                "apps": len(found),
+                "count": sum(group.count for group in found),
+                "oldest": min(filter(query.matches_time, times) if query.by_time else times, default=None),
+                "owners": _named(found),  # of the rule, else of the apps
+            }
+        )
     return sorted(rows, key=lambda row: (-row["rule"].severity.rank, -row["count"], row["rule"].name))
 
 
-def _summary(found: Sequence[tuple[FindingsView, int]], query: Query) -> Mapping[str, Any]:
-    groups = [group for group, _ in found]
-    times = (at for group in groups for at in group.since.values())
-    return {
-        "rule": groups[0].rule,
-        "apps": len(groups),
-        "count": sum(count for _, count in found),
-        "oldest": min(filter(query.matches_time, times) if query.by_time else times, default=None),
-        "owners": _named(groups),  # of the rule, else of the apps
-    }
-
-
-def _named(groups: Iterable[FindingsView]) -> tuple[str, ...]:
-    return tuple(sorted({group.owner for group in groups} - {""}))
+def _named(groups: Iterable[FindingsView]) -> Sequence[str]:
+    return sorted({group.owner for group in groups} - {""})
 
 
 async def shown_rules(view: View, query: Query, _now: float) -> tuple[str, Mapping[str, Any]]:

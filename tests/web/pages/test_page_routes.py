@@ -108,8 +108,9 @@ async def test_browsers_get_a_page_where_scripts_get_text(
     assert words in page.text
     assert "/violations" in page.links
     assert "/search" in [form["action"] for form in page.all("form") if form.get("aria-label") == "Everything"]
-    answer = await client.get(path)
-    assert (answer.status, answer.content_type) == (status, content_type)
+    for accept in ("*/*", "text/*", "text/html;q=0, */*"):
+        answer = await client.get(path, headers={"Accept": accept})
+        assert (answer.status, answer.content_type) == (status, content_type)
     answer = await client.get("/metrics", headers={"Accept": "text/html,*/*;q=0.8"})
     assert answer.content_type == "text/plain"
     answer = await client.get("/api/v2/<script>", headers={"Accept": "text/html,*/*;q=0.8"})

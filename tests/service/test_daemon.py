@@ -486,7 +486,8 @@ async def test_a_database_that_comes_back_after_the_start_is_compared(simulator:
     async with running(begin()) as one:
         await one.until_data_of("app-1")
         oldest = sample(await one.metrics(), name, rule="never")
-    removed = json.loads([*simulator.service.fleet.bodies("app-1")][-1])["TaskId"]
+        found = json.loads((await one.ask("/api/v1/violations?sort=-since&limit=1")).text)["violations"]
+    removed = found[0]["task_id"]  # whose violation is the newest
     simulator.service.fleet.delete("app-1", removed)
     state.rename(aside)
     state.write_text("a file where a directory is expected")

@@ -125,7 +125,7 @@ class Collector:
         """Begin with what an earlier process accepted, as baseline; False: it can't be read, or is from the future."""
         age_seconds = 0.0 if saved.sweep is None else self._clock.now() - saved.sweep.began
         if saved.sweep is None or age_seconds < -REPLICA_LAG_SECONDS:
-            reason = "another version wrote them" if saved.sweep is None else "they are from the future"
+            reason = "another version wrote them, or only some" if saved.sweep is None else "they are from the future"
             self._log.info("saved tasks are not used", reason=reason)
             self.inventory.remember_first_seen(saved.first_seen)
             return False

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
 from time import sleep
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
@@ -30,15 +30,12 @@ from exporter.core.task import Configuration, Task
 from exporter.storage.tables import APPS, CHANGES, LOCK, TASKS, VIOLATIONS, RefusedError, create_tables
 from exporter.storage.writer import AppKey, Batch, NoticedChange, ViolationEvent, Waiting
 
-T = TypeVar("T")
-
 BEFORE_THIS_PROCESS: Final = float("-inf")
 ENDED_UNSEEN: Final = "not_seen"
 """Why a violation ended that was open when it was last written, and is not now."""
 APP_REMOVED: Final = "app_removed"
 """Why a violation ended whose app is no longer configured."""
 PRUNED_AT_ONCE: Final = 500
-DELETED_AT_ONCE: Final = 500
 INSERTED_AT_ONCE: Final = 25
 PAUSE_SECONDS: Final = 0.001
 """Between portions of that many rows, in which scrapes don't compete with the thread for Python's lock."""
@@ -313,8 +310,9 @@ def _write(connection: sa.Connection, batch: Batch, *, pauses: bool = False) -> 
     if batch.all_tasks:
         stored = connection.scalars(sa.select(TASKS.c.task_id).where(is_task))
         outdated += [task_id for task_id in stored if task_id not in batch.known]
-    for portion in _portions(outdated, DELETED_AT_ONCE):
-        connection.execute(sa.delete(TASKS).where(is_task, TASKS.c.task_id.in_(portion)))
+    if outdated:  # one by one: without statistics PostgreSQL would read all tasks of the app for a list
+        of_task = sa.delete(TASKS).where(is_task, TASKS.c.task_id == sa.bindparam("of_task"))
+        connection.execute(of_task, [{"of_task": task_id} for task_id in outdated])
     insert = partial(_insert, connection, pauses=pauses)
     insert(TASKS, (app | _task(entry) for entry in batch.tasks.values() if entry is not None))
     insert(CHANGES, (app | _change(noticed, batch.push_auth) for noticed in batch.changes))
@@ -377,18 +375,14 @@ def _events(connection: sa.Connection, batch: Batch) -> Iterator[ViolationEvent]
 def _insert(
     connection: sa.Connection, table: sa.Table, rows: Iterable[Mapping[str, Any]], *, pauses: bool = False
 ) -> None:
-    for number, portion in enumerate(_portions(rows, INSERTED_AT_ONCE)):
+    rows = iter(rows)
+    for number, portion in enumerate(iter(lambda: list(islice(rows, INSERTED_AT_ONCE)), [])):
         if number and pauses:
             sleep(PAUSE_SECONDS)
         if len(portion) == INSERTED_AT_ONCE and connection.dialect.name == "postgresql":
             _copy(connection, table, portion)
         else:
             connection.execute(sa.insert(table), portion)
-
-
-def _portions(rows: Iterable[T], size: int) -> Iterator[list[T]]:
-    rows = iter(rows)
-    return iter(lambda: list(islice(rows, size)), [])
 
 
 def _copy(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:

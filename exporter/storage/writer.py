@@ -29,7 +29,7 @@ MAINTAIN_SECONDS: Final = 60.0  # how often old changes are looked for, and the 
 REMOVED_SECONDS: Final = 3600.0
 """An app that is not configured, and that no other exporter has read for this long, counts as removed."""
 PRUNE_PAUSE_SECONDS: Final = 0.05  # between two portions of old changes; what waits to be written comes first
-TASKS_AT_ONCE: Final = 500
+TASKS_AT_ONCE: Final = 1000
 """How many tasks a transaction writes of an app that is written anew: changes don't wait for the rest."""
 PAUSING_SECONDS: Final = 1.0
 """What has waited for longer is written without pauses for scrapes."""

@@ -82,7 +82,7 @@ class FieldReader:
         """Read a boolean, also one that is spelled out."""
         if isinstance(value, bool):
             return value
-        if is_absent(value):
+        if value is None or value == "":
             return None
         if isinstance(value, str) and (spelled := value.strip().casefold()) in {"true", "false"}:
             return spelled == "true"
@@ -157,7 +157,7 @@ class Unreadable(Exception):  # noqa: N818 - it is a value's property, not a mis
 
 
 def is_absent(value: Any) -> bool:
-    """Whether a value is one of the ways to say nothing: null, or an empty string, list or object."""
+    """Whether an object or a list says nothing: null, or an empty string, list or object; a leaf is never a list."""
     return value is None or (not value and isinstance(value, str | list | dict))
 
 
@@ -183,7 +183,7 @@ def read_text(value: Any) -> str:
     """Read a free text as it is; empty where it is absent; raises Unreadable if it is neither text nor number."""
     if isinstance(value, str):
         return value
-    if is_absent(value):
+    if value is None:
         return ""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _plain(value)
@@ -215,7 +215,7 @@ def _spelled_decimal(spelled: str) -> float | None:
 
 
 def _number(value: Any) -> int | float | None:
-    if is_absent(value):
+    if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MAX_NUMBER:
         raise Unreadable

@@ -13,7 +13,7 @@ import xxhash
 from exporter.aliyun import lenient_json
 from exporter.aliyun import row_schema as documented
 from exporter.aliyun.errors import ApiError
-from exporter.aliyun.field_reader import FieldReader, Unreadable, is_absent, read_text
+from exporter.aliyun.field_reader import FieldReader, Unreadable, read_text
 from exporter.aliyun.push_url import Pushes, take_pushes
 from exporter.aliyun.row_schema import PaneUser, Row, SeiParams, UserInfo, UserPane, is_set
 from exporter.core import task as tasks
@@ -189,7 +189,7 @@ def _enhanced(reader: FieldReader, value: object) -> documented.EnhancedParam:
             content = lenient_json.decode_or(value.encode(), otherwise=value)
     if isinstance(content, dict):
         return lenient_json.mend(content, documented.EnhancedParam, reader, place=".EnhancedParam")
-    if not is_absent(content):
+    if content is not None and content != "":
         reader.unreadable("EncodeParams.EnhancedParam", content)
     return documented.EnhancedParam()
 

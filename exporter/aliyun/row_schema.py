@@ -8,8 +8,6 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 from msgspec import Meta, Struct, field
 
-from exporter.aliyun.field_reader import is_absent
-
 Leaf = Any
 
 _Decoded = TypeVar("_Decoded")
@@ -18,6 +16,9 @@ _Decoded = TypeVar("_Decoded")
 MAX_URLS: Final = 100
 MAX_PANES: Final = 100
 MAX_USERS: Final = 1000
+
+_LISTS: Final = frozenset({"multi_stream_url", "user_panes", "user_infos"})  # which say nothing where they are empty
+_NOTHING: Final = (None, "")
 
 
 class Part(Struct, forbid_unknown_fields=True, rename="pascal", omit_defaults=True, gc=False):
@@ -166,7 +167,7 @@ def decoder_of(shape: type[_Decoded]) -> msgspec.json.Decoder[_Decoded]:
 def is_set(part: Part | None) -> bool:
     """Whether anything is said in an object; one that says nothing means the same as its absence."""
     if part is not None:
-        for value in msgspec.structs.astuple(part):
-            if is_set(value) if isinstance(value, Part) else not is_absent(value):
+        for name, value in zip(part.__struct_fields__, msgspec.structs.astuple(part), strict=True):
+            if is_set(value) if isinstance(value, Part) else value not in _NOTHING and (value or name not in _LISTS):
                 return True
     return False

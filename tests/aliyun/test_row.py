@@ -24,6 +24,14 @@ from tests.support.subtests import for_each
 PATHS = leaf_paths(example_row())
 
 
+def leaf_at(path: str) -> bool:
+    """Return whether the vendor's example has a text or a number at a place."""
+    place: Any = example_row()
+    for step in path.split("."):
+        place = place[int(step)] if step.isdigit() else place[step]
+    return not isinstance(place, list | dict)
+
+
 def read_raw(raw: msgspec.Raw | bytes, share: Interner | None = None) -> Task:
     """Read the JSON of a row that has a TaskId."""
     task = read_row(raw, app_id="yourAppId", share=share)
@@ -110,9 +118,20 @@ def test_a_field_may_be_absent_null_or_empty(path: str) -> None:
     del place[last]
     expected = read(absent)
     assert expected.configuration.field_errors == expected.configuration.unknown_values == ()
-    values: list[Any] = [None, "", [], {}]
+    is_leaf = leaf_at(path)
+    values: list[Any] = [None, ""] if is_leaf else [None, "", [], {}]
     for value in values:
         assert with_change(path, value).same_content(expected)
+
+
+@for_each([path for path in PATHS if leaf_at(path) and path not in {"AppId", "TaskId"}])
+def test_a_leaf_that_is_an_empty_list_or_object_can_not_be_read(path: str) -> None:
+    """It is another type than is documented, not one of the ways to say nothing."""
+    for value in ([], {}):
+        if value == {} and path.endswith("EnhancedParam"):  # an object where its JSON text belongs is read
+            continue
+        configuration = with_change(path, value).configuration
+        assert configuration.field_errors + configuration.unknown_values
 
 
 def test_keys_in_another_order_make_no_difference() -> None:

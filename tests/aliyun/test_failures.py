@@ -204,6 +204,16 @@ def test_keys_and_codes_are_read_without_case_and_order(body: bytes) -> None:
     assert failure(400, body=body).state is State.APP_INVALID
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "named"), [(204, None, "204"), (206, "Whatever", "206"), (200, "Whatever", "Whatever")]
+)
+def test_a_success_without_a_page_is_said_to_be_one(status: int, code: str | None, named: str) -> None:
+    """A status such as 204 is named itself, not an error that the answer does not have."""
+    reason = failure(status, code, body=b"" if code is None else None).reason
+    assert named in reason
+    assert ("error" in reason) == (status == 200)
+
+
 GONE: Refusals = [
     (404, "TaskNotFound", {}), (400, "InvalidTaskId", {}), (400, "InvalidTaskId.Malformed", {}),
     (404, "MPUTask.NotExist", {}), (404, "LiveTaskInfoNotExist", {}), (410, "TASKDOESNOTEXIST", {}),

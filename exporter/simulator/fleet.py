@@ -184,7 +184,10 @@ def populate(
         fleet.create(app_id, body, at=started_at - age * SECONDS_BETWEEN_FIRST_UPDATES)
 
 
-_PerSecond = Annotated[float, Meta(ge=0)]
+MAX_EVENTS_PER_SECOND: Final = 1000.0
+"""Of each kind: at rates without a bound a moment would have more events than can ever be made."""
+
+_PerSecond = Annotated[float, Meta(ge=0, le=MAX_EVENTS_PER_SECOND)]
 
 Burst = Literal["update", "delete", "create", "replace", "resave_newest"]
 

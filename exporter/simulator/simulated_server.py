@@ -26,7 +26,7 @@ class BurstOrder(Struct, frozen=True, forbid_unknown_fields=True):
 
     kind: Burst
     app_id: str
-    count: Annotated[int, Meta(ge=0)]
+    count: Annotated[int, Meta(ge=0, le=100_000)]
 
 
 def control_routes(service: Service) -> list[web.RouteDef]:

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from exporter.simulator.faults import FAULTS, Fault
-from exporter.simulator.fleet import SECONDS_BETWEEN_FIRST_UPDATES, Fleet, Rates, populate
+from exporter.simulator.fleet import MAX_EVENTS_PER_SECOND, SECONDS_BETWEEN_FIRST_UPDATES, Fleet, Rates, populate
 from exporter.simulator.listing import VARIANT_DESCRIPTIONS, Variants
 from exporter.simulator.protocol import SimulatedAccount
 from exporter.simulator.service import Latency, Service
@@ -45,7 +45,9 @@ class SimulatorOptions(Struct, frozen=True):
 
 
 def build_service(options: SimulatorOptions, *, now: Callable[[], float] = time.time) -> Service:
-    """Return the service that the options ask for; raises ValueError for an unknown fault or variant."""
+    """Return the service that the options ask for; raises ValueError for a churn, fault or variant that can't be."""
+    if options.churn > MAX_EVENTS_PER_SECOND:
+        raise ValueError(f"churn {options.churn:g}: expected at most {MAX_EVENTS_PER_SECOND:g} events a second")
     faults = [parse_fault(text) for text in options.faults]
     variants = parse_variants(options.variants)
     fleet = Fleet(now)

@@ -171,6 +171,8 @@ async def test_churn_and_bursts_are_controlled(local: Local) -> None:
         ("POST", "variants", {"lag_share": 2}, 400, "<= 1"),
         ("POST", "churn", {"nonsense": 1}, 400, "nonsense"),
         ("POST", "churn", {"update": -1}, 400, ">= 0"),
+        ("POST", "churn", {"update": 1e308}, 400, "<= 1000"),
+        ("POST", "burst", {"kind": "create", "app_id": "app", "count": 10**18}, 400, "<= 100000"),
         ("POST", "burst", {"kind": "nonsense", "app_id": "app", "count": 1}, 400, "nonsense"),
         ("POST", "burst", {"kind": "update", "app_id": "unknown", "count": 1}, 404, "unknown"),
     ],

@@ -6,8 +6,8 @@ fails leaves it in doubt, and is tried again later.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from heapq import nsmallest
 from typing import Final
 from zlib import crc32
@@ -32,6 +32,7 @@ class Doubt(msgspec.Struct):
     """One task in doubt. Times are monotonic seconds."""
 
     since: float  # when the reading that did not show it began
+    is_gone: bool = False  # whether a lookup for the proof of a large loss says so, and it is kept until the proof
     failures: int = 0  # lookups that brought no answer about it
     retry_at: float = 0.0
 
@@ -67,6 +68,16 @@ class Doubts(dict[str, Doubt]):
         if self:
             for task_id in task_ids:
                 self.pop(task_id, None)
+
+    @property
+    def gone(self) -> list[str]:
+        """The tasks that are gone for certain, and are kept until the proof of a large loss."""
+        return [task_id for task_id, doubt in self.items() if doubt.is_gone]
+
+    def confirm(self, task_id: str, *, is_gone: bool = True) -> None:
+        """Note whether a task is gone, if it is in doubt."""
+        if task_id in self:
+            self[task_id].is_gone = is_gone
 
     def failed(self, task_id: str, *, at: float, answered: bool) -> None:
         """Note a lookup that failed, at a monotonic time: others go first, and the next one waits.
@@ -124,9 +135,9 @@ class Absences:
         self._cut_at: int | None = None
         """The last row of a list that was cut, as long as none was longer."""
         self._lost = 0
-        """Tasks that were removed since the last sweep was read."""
-        self._confirmed: set[str] = set()
-        """What the last proof of a large loss found to be gone."""
+        """Lookups since the last sweep was read that found their task gone."""
+        self._large_loss: set[str] = set()
+        """What was not shown when the first lookup for its proof was sent."""
         self._absent: set[str] = set()
         """What the last sweep proved not to be in the list, as long as no lookup finds any of it."""
         self._above_the_end: set[str] = set()
@@ -241,25 +252,20 @@ class Absences:
         """
         was_cut = bool(self.why_cut(length))
         wanted = min(PROOFS_OF_LARGE_LOSS, len(unseen)) if is_large_loss(len(unseen), known) else 0
+        confirmed = self._confirmed_before(unseen, known) if wanted else set()
         chosen = [task_id for task_id in unseen if task_id in self._found_unlisted]
-        if was_cut or wanted or not overlapped:
-            others = self._doubts.sample(unseen) if wanted and not was_cut else unseen
-            chosen = list(dict.fromkeys([*chosen, *others]))
-        if not was_cut:
-            chosen = chosen[:MOST_LOOKUPS_FOR_PROOF]
-        began = self._clock.monotonic()
-        if wanted:
-            self._proofs.append(began)
-        try:
-            # Kept as a whole at the end: an update and a sweep may look for a proof at the same time.
-            self._confirmed, existing = await self._look_up_until(chosen, len(chosen) if was_cut else wanted)
-        finally:
-            if wanted:
-                self._proofs.remove(began)
-        proven = len(self._confirmed) >= (wanted or len(chosen))
+        if was_cut or not (wanted or overlapped):
+            chosen += unseen
+        elif len(confirmed) < wanted:
+            chosen += self._doubts.sample(task_id for task_id in unseen if task_id not in confirmed)
+        chosen = list(dict.fromkeys(chosen))[: None if was_cut else MOST_LOOKUPS_FOR_PROOF]
+        with self._proof_under_way() if wanted else nullcontext():
+            gone, existing = await self._look_up_until(chosen, len(chosen) if was_cut else wanted - len(confirmed))
+        confirmed |= gone
+        proven = len(confirmed) >= (wanted or len(chosen))
         if length is not None:
             hidden = existing and length and seen + existing > length  # an empty list is not a cut one
-            self._cut(length, is_cut=bool(hidden or (was_cut and not self._confirmed.issuperset(unseen))))
+            self._cut(length, is_cut=bool(hidden or (was_cut and not confirmed.issuperset(unseen))))
             if existing or proven or not wanted:
                 self._left_over = set(unseen)
         if existing or not proven:
@@ -267,12 +273,34 @@ class Absences:
         if incomplete := self.why_cut(length):
             self._absent, self._cut_perhaps = set(), set()
         elif wanted and (existing or not proven):
+            if existing:
+                self._forget_confirmed()
             raise IncompleteReadingError(
                 f"the list does not show {len(unseen)} of {known} known tasks, and of {wanted} lookups that must "
-                f"confirm it {len(self._confirmed)} did ({existing} found their task): the last data is kept; "
+                f"confirm it {len(confirmed)} did ({existing} found their task): the last data is kept; "
                 "it is tried again soon"
             )
         return incomplete
+
+    @contextmanager
+    def _proof_under_way(self) -> Iterator[None]:
+        began = self._clock.monotonic()
+        self._proofs.append(began)
+        try:
+            yield
+        finally:
+            self._proofs.remove(began)
+
+    def _confirmed_before(self, unseen: Sequence[str], known: int) -> set[str]:
+        """Return what earlier attempts confirmed of a large loss; nothing where it has grown by another large one."""
+        if not self._doubts.gone or is_large_loss(len(set(unseen) - self._large_loss), known):
+            self._large_loss = set(unseen)
+            self._forget_confirmed()
+        return set(self._doubts.gone).intersection(unseen)
+
+    def _forget_confirmed(self) -> None:
+        for task_id in self._doubts.gone:
+            self._doubts.confirm(task_id, is_gone=False)
 
     def _cut(self, length: int, *, is_cut: bool) -> None:
         """Note whether a list that ends at a row is cut there."""
@@ -291,6 +319,8 @@ class Absences:
             nonlocal existing
             if answer.row is None:
                 gone.add(answer.task_id)
+                self._doubts.confirm(answer.task_id)
+                self._lost += 1
             else:
                 existing += 1
                 self._exists(answer.task_id)
@@ -305,8 +335,7 @@ class Absences:
 
     def take_confirmed(self) -> list[Change]:
         """Remove what the proof of a large loss found to be gone."""
-        confirmed, self._confirmed = self._confirmed, set()
-        return [change for task_id in confirmed for change in self._is_gone(task_id)]
+        return [change for task_id in self._doubts.gone for change in self._is_gone(task_id)]
 
     async def settle(
         self,
@@ -333,6 +362,7 @@ class Absences:
                 changes = self._inventory.accept([answer.row], now=self._clock.now())
                 self.refused(self._inventory.take_refused())
             elif in_doubt:
+                self._lost += 1
                 changes = self._is_gone(answer.task_id)
             elif outdated_row:
                 before = answer.sent_at - REPLICA_LAG_SECONDS
@@ -384,7 +414,6 @@ class Absences:
             self._absent, self._cut_perhaps = set(), set()
 
     def _is_gone(self, task_id: str) -> list[Change]:
-        self._lost += 1
         doubt = self._doubts.pop(task_id, None)
         self._found_unlisted.discard(task_id)
         if doubt is None:

@@ -315,6 +315,112 @@ async def test_a_large_loss_is_not_believed_while_lookups_fail() -> None:
     assert shown(scene.collector) == listed(scene.list)
 
 
+def answered(times: int) -> Callable[[str], Awaitable[None]]:
+    """Return what answers some lookups and refuses all others."""
+    left = iter(range(times))
+
+    async def look_up(task_id: str) -> None:
+        if next(left, None) is None:
+            await _refuse(task_id)
+
+    return look_up
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+@on_virtual_time
+async def test_confirmed_lookups_of_a_large_loss_add_up_over_attempts(kind: Kind) -> None:
+    """Where few lookups of each attempt are answered, the third one has five; no task is looked up twice for it."""
+    scene = Scene(60, largest_page=100)
+    await scene.start()
+    all_of(scene.list.delete, scene.list.order[5:])()
+    for state in (State.PARTIAL, State.PARTIAL, State.OK):
+        assert len(shown(scene.collector)) == 60
+        scene.service.before_look_up = answered(2)
+        await (scene.collector.update() if kind is Kind.UPDATE else scene.collector.sweep())
+        assert status_of(scene).state is state
+    scene.service.before_look_up = None
+    await asyncio.sleep(10)
+    await scene.collector.sweep()
+    assert shown(scene.collector) == listed(scene.list)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@on_virtual_time
+async def test_a_large_loss_is_believed_though_most_lookups_are_throttled(seed: int) -> None:
+    """The list can be read: it does not become so old that it is withdrawn, though 70 % of lookups are throttled."""
+    scene, random = Scene(300, largest_page=100, requests_per_second=4), Random(seed)  # noqa: S311 - no secret
+    await scene.start()
+
+    async def throttle(_task_id: str) -> None:
+        if random.random() < 0.7:
+            raise failing(State.THROTTLED, retryable=True, wait_seconds=10.0)
+
+    scene.service.before_look_up = throttle
+    all_of(scene.list.delete, scene.list.order[40:])()
+    deleted_at = scene.clock.monotonic()
+    while sweep_of(scene).began - scene.clock.now() + scene.clock.monotonic() < deleted_at:
+        assert scene.clock.monotonic() - deleted_at < 300
+        await scene.collector.sweep()
+        await asyncio.sleep(10)
+
+
+@on_virtual_time
+async def test_confirmed_lookups_say_nothing_of_a_loss_that_has_grown() -> None:
+    """Four tasks of a loss are gone, then the list shows no task at all: the fifth must not stand for all others."""
+    scene = Scene(60, largest_page=100)
+    await scene.start()
+    order = sorted(scene.list.order, key=lambda task_id: crc32(task_id.encode()))
+    all_of(scene.list.delete, order[:30])()
+    scene.service.before_look_up = answered(4)
+    await scene.collector.sweep()
+    scene.service.page_of_list = lambda _order, _window: []
+    for _ in range(3):
+        scene.service.before_look_up = answered(1)
+        await scene.collector.sweep()
+        assert status_of(scene).state is State.PARTIAL
+    assert scene.reported.take() == []
+
+
+@on_virtual_time
+async def test_confirmed_lookups_say_nothing_once_another_one_finds_its_task() -> None:
+    """Four tasks are gone, and the fifth is there: the list hides tasks, so that five others have to be gone."""
+    scene = Scene(60, largest_page=100)
+    await scene.start()
+    order = sorted(scene.list.order, key=lambda task_id: crc32(task_id.encode()))
+    scene.service.page_of_list = lambda _order, _window: []
+    all_of(scene.list.delete, order[:4])()
+    await scene.collector.sweep()
+    scene.list.delete(order[4])
+    scene.service.before_look_up = answered(1)
+    await scene.collector.sweep()
+    assert (status_of(scene).state, scene.reported.take()) == (State.PARTIAL, [])
+
+
+@on_virtual_time
+async def test_a_confirmed_lookup_says_nothing_of_a_task_that_is_listed_again() -> None:
+    """Tasks that were gone, are created again under their TaskIds and are then hidden have to be looked up again."""
+    scene = Scene(3)
+    await scene.start()
+    all_of(scene.list.delete, list(scene.list.order))()
+    scene.service.before_look_up = answered(2)
+    await scene.collector.sweep()
+    gone = scene.look_ups()[-1:]
+    created = [entry.task_id for entry in scene.collector.inventory if entry.task_id not in gone]
+    scene.list.order, scene.list.versions = list(created), dict.fromkeys(created, 1)
+    await scene.collector.sweep()
+    await asyncio.sleep(2)
+    scene.service.page_of_list = lambda _order, _window: []
+
+    async def look_up(task_id: str) -> None:
+        if task_id in created:
+            await _refuse(task_id)
+
+    scene.service.before_look_up = look_up
+    await scene.collector.sweep()
+    assert {task_id for _, task_id in scene.reported.take()} <= set(gone)
+    assert set(created) <= set(shown(scene.collector))
+
+
 @pytest.mark.parametrize("kind", list(Kind))
 @on_virtual_time
 async def test_a_large_loss_that_waits_for_its_lookups_is_partial(kind: Kind) -> None:

@@ -181,11 +181,10 @@ def _by_status(status: int, code: str, *, is_json: bool) -> _Verdict:
     if 300 <= status < 400:
         sentence = f"redirected with status {status}, which a signed request must not follow: check endpoint and proxy"
         return _Verdict(State.NETWORK_ERROR, sentence, True)
-    if status == HTTPStatus.OK:
-        sentence = f"the service reports the error {code}" if code else "the service reports an error without a code"
-        return _Verdict(State.INVALID_RESPONSE, sentence, True)
     if status < 300:
         sentence = f"the answer has status {status} instead of 200: check endpoint and proxy"
+        if status == HTTPStatus.OK:
+            sentence = f"the service reports {f'the error {code}' if code else 'an error without a code'}"
         return _Verdict(State.INVALID_RESPONSE, sentence, True)
     if not is_json:
         sentence = f"something in between answered {status}, not the service: check endpoint and proxy"

@@ -1,6 +1,5 @@
 """From a file, and the files of apps that it names, to a checked configuration."""
 
-import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -9,25 +8,14 @@ from msgspec.structs import replace
 from pydantic import TypeAdapter, ValidationError
 
 from exporter.config.capacity import limiter_groups
-from exporter.config.files import Files, is_file
+from exporter.config.files import Files
 from exporter.config.mistakes import Mistakes, Position
-from exporter.config.model import (
-    DEFAULT_ENDPOINT,
-    NOT_SHARED,
-    SQLITE,
-    Account,
-    App,
-    AppId,
-    Config,
-    Storage,
-    database_problem,
-)
+from exporter.config.model import DEFAULT_ENDPOINT, Account, App, AppId, Config
 from exporter.config.section import describe, kind_of
 from exporter.config.validation import check_unique, find, items_at, place_of, validate
 from exporter.config.value_types import Endpoint
 from exporter.config.yaml_nodes import Items, Node, Scalar
 from exporter.config.yaml_nodes import Mapping as MappingNode
-from exporter.core.regular_file import database_refusal
 
 
 def read_config(path: Path, files: Files, environ: Mapping[str, str]) -> tuple[Node | None, Config | None]:
@@ -39,7 +27,7 @@ def read_config(path: Path, files: Files, environ: Mapping[str, str]) -> tuple[N
     _check_names(node, files.mistakes)
     config: Config | None = validate(node, Config, files.mistakes, directory=path.parent, environ=environ)
     if config is not None:
-        _check(config, node, files.mistakes)
+        _check_rates(config, node, files.mistakes)
     return node, config
 
 
@@ -100,53 +88,15 @@ def _check_names(root: Node, mistakes: Mistakes) -> None:
             mistakes.add(account.position, "no apps, expected apps or app_files")
 
 
-def _check(config: Config, root: Node, mistakes: Mistakes) -> None:
+def _check_rates(config: Config, root: Node, mistakes: Mistakes) -> None:
+    """Note accounts that share one limiter and want different rates."""
     nodes = dict(zip((account.name for account in config.accounts), items_at(root, "accounts"), strict=True))
-    for account in config.accounts:
-        node = nodes[account.name]
-        if account.ca_file is not None and (problem := _authorities_problem(account.ca_file)) is not None:
-            text = f"ca_file {str(account.ca_file)!r} {problem}, expected a PEM file with certificates"
-            mistakes.add(place_of(node, "ca_file"), text)
-    if config.storage is not None:
-        _check_storage(config.storage, root, mistakes, is_shared=config.sharing is not None)
-    for place, text in _rates(config, nodes):
-        mistakes.add(place, text)
-
-
-def _authorities_problem(path: Path) -> str | None:
-    if not is_file(path):
-        return "not found"
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
-    except OSError as error:
-        return f"can't be used ({error.strerror})"
-    return None
-
-
-def _check_storage(storage: Storage, root: Node, mistakes: Mistakes, *, is_shared: bool) -> None:
-    """Note a database that is none of ours, wherever its URL comes from; a `url_file` may appear later."""
-    place = find(root, ["storage", "url"]) or find(root, ["storage", "url_file"]) or root
-    try:
-        url = storage.database_url()
-    except (OSError, UnicodeDecodeError):
-        return
-    if (problem := database_problem(url)) is not None:
-        mistakes.add(place.position, f"url_file {problem}")
-    elif is_shared and url.startswith(SQLITE):
-        mistakes.add(place_of(root, "sharing"), NOT_SHARED)
-    elif url.startswith(SQLITE) and (refusal := database_refusal(Path(url.removeprefix(SQLITE)))) is not None:
-        text = f"database {url.removeprefix(SQLITE)!r} can't be used: {refusal}"
-        mistakes.add(place.position, f"{text}, expected the path of a new file or of its database")
-
-
-def _rates(config: Config, nodes: Mapping[str, Node]) -> Iterator[tuple[Position, str]]:
-    """Yield accounts that share one limiter and want different rates."""
     for first, *others in limiter_groups(config.accounts):
         for other in others:
             if other.requests_per_second != first.requests_per_second:
                 text = f"requests_per_second {other.requests_per_second:g} in one limiter with account {first.name}"
                 place = place_of(nodes[other.name], "requests_per_second")
-                yield place, f"{text}, expected its {first.requests_per_second:g}"
+                mistakes.add(place, f"{text}, expected its {first.requests_per_second:g}")
 
 
 ACCOUNT_NAME: Final = "default"

@@ -7,13 +7,16 @@ Values that come from `loader.py` are checked; direct construction checks nothin
 """
 
 import re
+import ssl
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 import yaml
-from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, ValidationInfo, model_validator
 
+from exporter.config.files import is_file
 from exporter.config.policy_model import Expect, Policy
 from exporter.config.section import Section, about, problems
 from exporter.config.value_types import (
@@ -36,6 +39,7 @@ from exporter.config.value_types import (
     WholeDuration,
     format_duration,
 )
+from exporter.core.regular_file import database_refusal
 from exporter.core.secret import HIDDEN, KEY_PATTERN, Secret, SecretFile, stripped
 
 _Stripped: Final = BeforeValidator(lambda text: stripped(text) if isinstance(text, str) else text)
@@ -175,6 +179,19 @@ class App(Section):
     expect: Expect | None = about("Expectations of its tasks.", None)
 
 
+def _check_authorities(path: Path, info: ValidationInfo) -> Path:
+    problem = None
+    if info.context is not None and not is_file(path):
+        problem = "not found"
+    elif info.context is not None:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+        except OSError as error:
+            problem = f"can't be used ({error.strerror})"
+    text = f"ca_file {str(path)!r} {problem}, expected a PEM file with certificates"
+    return problems([("", text)] if problem else [], path)
+
+
 class Account(Section):
     """An account of the service with its credentials, request budget and apps."""
 
@@ -190,7 +207,9 @@ class Account(Section):
         "Entries with the same name share one limiter; entries with the same endpoint and key always do.", None
     )
     proxy: Proxy | None = about("HTTP proxy. Default: HTTPS_PROXY and NO_PROXY.", None)
-    ca_file: FileName | None = about("PEM file with CAs, in addition to the system's.", None)
+    ca_file: Annotated[FileName, AfterValidator(_check_authorities)] | None = about(
+        "PEM file with CAs, in addition to the system's.", None
+    )
     app_files: tuple[FilePattern, ...] = about("Files with lists of apps, or patterns; reloaded on change.", ())
     credentials: Credentials = about("Source of the access key. Default: the official default chain.", DefaultChain())
     apps: tuple[App, ...] = about("The apps, in addition to those of `app_files`.", ())
@@ -281,11 +300,36 @@ def _shown_url(url: Secret) -> str:
 NOT_SHARED: Final = "sharing needs a database that all exporters reach, expected storage with a URL of PostgreSQL"
 
 
+def _database_url(url: Secret, directory: Path = Path()) -> str:
+    """Return a URL with the path of an SQLite file from the directory of the file that holds it, or from this one."""
+    text, directory = url.reveal(), url.path.parent if isinstance(url, SecretFile) else directory
+    return f"{SQLITE}{directory / text.removeprefix(SQLITE)}" if text.startswith(SQLITE) else text
+
+
+def _check_database(url: Secret, info: ValidationInfo) -> Secret:
+    """Refuse other databases, wherever the URL is, and make the path of a file absolute."""
+    if info.context is None:
+        return url
+    key = "url_file" if isinstance(url, SecretFile) else "url"
+    try:
+        problem, text = database_problem(url.reveal()), _database_url(url, info.context["directory"])
+    except (OSError, UnicodeDecodeError):
+        return url  # the file may appear later
+    if problem is not None:
+        return problems([("", f"{key} {problem}")], url)
+    path = text.removeprefix(SQLITE)
+    if text != path and (refusal := database_refusal(Path(path))) is not None:
+        expected = "expected the path of a new file or of its database"
+        return problems([("", f"database {path!r} can't be used: {refusal}, {expected}")], url)
+    return url if isinstance(url, SecretFile) else Secret(text)
+
+
 class Storage(Section):
     """A database of tasks, changes and violations that outlives the process."""
 
     url: Annotated[
         Secret,
+        AfterValidator(_check_database),
         PlainSerializer(_shown_url, when_used="json"),
         about(
             "`sqlite:PATH`, readable by its owner only, or `postgresql+psycopg://USER@HOST/DATABASE`, as SQLAlchemy"
@@ -297,24 +341,16 @@ class Storage(Section):
         "Age at which changes and resolved violations are removed.", 90 * 86400.0, ge=60, alias="retention"
     )
 
-    @model_validator(mode="after")
-    def _check(self, info: ValidationInfo) -> Self:
-        """Refuse other databases, and let the path of a file be relative to the configuration."""
-        if info.context is None or isinstance(self.url, SecretFile):
-            return self
-        if (problem := database_problem(self.url.reveal())) is not None:
-            return problems([("url", f"url {problem}")], self)
-        object.__setattr__(self, "url", Secret(_absolute(self.url.reveal(), info.context["directory"])))
-        return self
-
     def database_url(self) -> str:
         """Return the URL, read again if in a file, an SQLite path absolute; raises OSError, UnicodeDecodeError."""
-        url = self.url.reveal()
-        return _absolute(url, self.url.path.parent) if isinstance(self.url, SecretFile) else url
+        return _database_url(self.url)
 
-
-def _absolute(url: str, directory: Path) -> str:
-    return f"{SQLITE}{directory / url.removeprefix(SQLITE)}" if url.startswith(SQLITE) else url
+    @property
+    def is_own(self) -> bool:
+        """Whether no other exporter reaches it."""
+        with suppress(OSError, UnicodeDecodeError):
+            return self.database_url().startswith(SQLITE)
+        return False
 
 
 ALLOWED_REQUESTS_PER_SECOND: Final = 50.0
@@ -363,7 +399,7 @@ class Config(Section):
     def _check(self, info: ValidationInfo) -> Self:
         if info.context is None or self.sharing is None:
             return self
-        if self.storage is None:
+        if self.storage is None or self.storage.is_own:
             return problems([("sharing", NOT_SHARED)], self)
         rates = [(account.name, self.most_requests_per_second(account)) for account in self.accounts]
         text = (

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import aiohttp
 import structlog
-from msgspec import Struct
 
 from exporter.aliyun.client import Client
 from exporter.aliyun.credentials import Credentials as Key
@@ -239,62 +238,49 @@ class Accesses(UserDict[str, Access]):
         return access
 
 
-class _Sharing(Struct, eq=False):
-    limiter: Limiter
-    marks: set[Hashable]  # what accounts must share to belong to it
-    entries: frozenset[tuple[str, str]]  # names and endpoints
-    fetched: dict[str, Hashable]  # the marks of keys that were fetched since, by the accounts' names
-
-    def has(self, mark: Hashable) -> bool:
-        """Whether an account with this mark belongs here."""
-        return mark in self.marks or mark in self.fetched.values()
-
-
 class LimiterPool:
     """Which limiter each account has. One counts what those that it replaces let go in the last second."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._groups: list[_Sharing] = []
+        self._limiters: dict[Hashable, Limiter] = {}
+        """By what accounts must share to belong to it, fetched keys included, and by their names and endpoints."""
 
     def regroup(self, accounts: Sequence[Account], key_ids: Mapping[str, str]) -> dict[str, Limiter]:
         """Apply another configuration in one step that can't fail; return each account's limiter, by name."""
-        planned = [self._planned(members, key_ids) for members in limiter_groups(accounts, key_ids)]
-        claims = Counter(old for _, _, parents in planned for old in parents)
-        before, self._groups = self._groups, []
-        for members, marks, parents in planned:
+        before, self._limiters = self._limiters, {}
+        planned = [(members, *_marks(members, key_ids)) for members in limiter_groups(accounts, key_ids)]
+        # A group takes the place of those with its marks, or for a rotated key of those with its names.
+        inherited = [_known(marks, before) or _known(names, before) for _, marks, names in planned]
+        heirs = Counter(old for parents in inherited for old in parents)
+        found: dict[str, Limiter] = {}
+        for (members, marks, names), parents in zip(planned, inherited, strict=True):
             rate = min(account.requests_per_second for account in members)
-            if len(parents) == 1 and claims[parents[0]] == 1:
-                limiter = parents[0].limiter
+            if len(parents) == 1 and heirs[parents[0]] == 1:
+                limiter = parents[0]
                 limiter.set_rate(rate)
             else:
                 limiter = Limiter(rate, clock=self._clock)
                 for old in parents:
-                    old.limiter.hand_over(limiter)
+                    old.hand_over(limiter)
                 if not parents:
                     limiter.wait_a_window()
-            entries = frozenset((account.name, account.endpoint) for account in members)
-            self._groups.append(_Sharing(limiter, marks, entries, {}))
-        kept = {group.limiter for group in self._groups}
-        for old in before:
-            if old.limiter not in kept and claims[old]:
-                old.limiter.send_away()
-        return {name: group.limiter for group in self._groups for name, _ in group.entries}
+            self._limiters |= dict.fromkeys((*marks, *names), limiter)
+            found |= {account.name: limiter for account in members}
+        for old in heirs.keys() - self._limiters.values():
+            old.send_away()
+        return found
 
     def fetched(self, account: Account, key_id: str) -> bool:
         """Take in whose key an account has; return whether groups have to be made again for it."""
-        mark = ("key", account.endpoint, key_id)
-        own = next(group for group in self._groups if (account.name, account.endpoint) in group.entries)
-        own.fetched[account.name] = mark
-        return any(group.has(mark) for group in self._groups if group is not own)
+        own = self._limiters[account.name, account.endpoint]
+        return self._limiters.setdefault(("key", account.endpoint, key_id), own) is not own
 
-    def _planned(
-        self, members: tuple[Account, ...], key_ids: Mapping[str, str]
-    ) -> tuple[tuple[Account, ...], set[Hashable], list[_Sharing]]:
-        """Return a group, its marks, and those that it takes the place of: by marks, or for a rotated key by name."""
-        marks = set[Hashable]().union(*(limiter_marks(account, key_ids.get(account.name)) for account in members))
-        parents = [old for old in self._groups if any(old.has(mark) for mark in marks)]
-        if not parents:
-            entries = {(account.name, account.endpoint) for account in members}
-            parents = [old for old in self._groups if not entries.isdisjoint(old.entries)]
-        return members, marks, parents
+
+def _marks(members: Sequence[Account], key_ids: Mapping[str, str]) -> tuple[set[Hashable], set[Hashable]]:
+    marks = set[Hashable]().union(*(limiter_marks(account, key_ids.get(account.name)) for account in members))
+    return marks, {(account.name, account.endpoint) for account in members}
+
+
+def _known(marks: set[Hashable], limiters: Mapping[Hashable, Limiter]) -> list[Limiter]:
+    return list({limiters[mark] for mark in marks if mark in limiters})

@@ -1,7 +1,6 @@
 """Reads an app's whole list when someone asks for it, beside its collection, and reports every request."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -40,8 +39,8 @@ class FreshSweeps:
     def __init__(self, monitor: Monitor, clock: Clock) -> None:
         self._monitor = monitor
         self._clock = clock
-        self._sweeps: OrderedDict[AppKey, _FreshSweep | SweepReport] = OrderedDict()
-        """Of those that have ended only the report is kept."""
+        self._sweeps: dict[AppKey, _FreshSweep | SweepReport] = {}
+        """The newest of each app; of those that have ended only the report is kept."""
         self._ended_at: dict[AppKey, float] = {}
         self._running: asyncio.Task[None] | None = None
 
@@ -58,10 +57,8 @@ class FreshSweeps:
         if key in self._ended_at:
             return SweepStart.TOO_SOON
         sweep = _FreshSweep(self._monitor, collector, self._clock)
-        self._sweeps[key] = sweep
-        self._sweeps.move_to_end(key)
-        while len(self._sweeps) > MOST_REPORTS:
-            self._sweeps.popitem(last=False)
+        self._sweeps.pop(key, None)
+        self._sweeps = dict([*self._sweeps.items(), (key, sweep)][-MOST_REPORTS:])
         self._running = asyncio.create_task(self._run(key, sweep))
         return SweepStart.STARTED
 
@@ -69,7 +66,7 @@ class FreshSweeps:
         """Return how the newest reading of an app goes or went; None: there is none."""
         key = (account, app_id)
         sweep = self._sweeps.get(key) if key in self._monitor.apps else None
-        return sweep.report() if isinstance(sweep, _FreshSweep) else sweep
+        return sweep.report(State.PENDING, ended=False) if isinstance(sweep, _FreshSweep) else sweep
 
     async def close(self) -> None:
         """Cancel the running reading."""
@@ -79,11 +76,8 @@ class FreshSweeps:
 
     async def _run(self, key: AppKey, sweep: "_FreshSweep") -> None:
         """Read, and keep the report alone: the tasks of a reading take as much memory as those of the app."""
-        try:
-            await sweep.run()
-        finally:
-            self._ended_at[key] = self._clock.monotonic()
-            self._sweeps[key] = sweep.report()
+        self._sweeps[key] = await sweep.run()
+        self._ended_at[key] = self._clock.monotonic()
 
 
 class _FreshSweep:
@@ -109,9 +103,8 @@ class _FreshSweep:
         )
         self._began = clock.now()
         self._began_at = clock.monotonic()
-        self._report: SweepReport | None = None
 
-    async def run(self) -> None:
+    async def run(self) -> SweepReport:
         """Read the list; failures are in the report."""
         state, reason = State.TIMEOUT, f"not read within {LONGEST_SECONDS:.0f} s: the budget is too small, or in use"
         try:
@@ -126,14 +119,10 @@ class _FreshSweep:
             state, reason = State.INTERNAL_ERROR, self._supervisor.failed(Component.COLLECT_NOW, error, app)
         else:
             self._supervisor.works(Component.COLLECT_NOW, self._collector.key)
-        finally:
-            self._report = self._said(state, "" if state is State.OK else reason)
+        return self.report(state, "" if state is State.OK else reason)
 
-    def report(self) -> SweepReport:
-        """Return how it goes or went."""
-        return self._report or self._said(State.PENDING, ended=False)
-
-    def _said(self, state: State, reason: str = "", *, ended: bool = True) -> SweepReport:
+    def report(self, state: State, reason: str = "", *, ended: bool = True) -> SweepReport:
+        """Return how it went, or goes."""
         found = self._collector.inventory if state is State.OK else None
         return SweepReport(
             account=self._collector.account,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from exporter.commands import ExitCode
-from exporter.commands.audit_report import AppFindings, Audit, Violation, as_json, as_junit, as_sarif, gather
+from exporter.commands.audit_report import AppFindings, Audit, as_json, as_junit, as_sarif, gather
 from exporter.commands.collect import name_failing, sweep
 from exporter.commands.console import console, log_errors_only, table, warn
 from exporter.core.clock import SystemClock
@@ -67,10 +67,10 @@ def _violations(audit: Audit, most_examples: int) -> Iterator[tuple[object, ...]
         yield rule.severity, rule.name, app.account, app.app_id, len(violations), examples
 
 
-def _examples(violations: Sequence[Violation], most: int) -> str:
+def _examples(violations: Sequence[tuple[str, str]], most: int) -> str:
     task_ids: dict[str, list[str]] = {}
-    for violation in violations[:most]:
-        task_ids.setdefault(violation.message, []).append(violation.task_id)
+    for task_id, message in violations[:most]:
+        task_ids.setdefault(message, []).append(task_id)
     parts = [f"{message}: {', '.join(ids)}" if any(ids) else message for message, ids in task_ids.items()]
     if len(violations) > most:
         parts.append(f"{len(violations) - most} more")
@@ -79,8 +79,8 @@ def _examples(violations: Sequence[Violation], most: int) -> str:
 
 def _unevaluated(audit: Audit) -> Iterator[tuple[object, ...]]:
     for app, findings in audit.found():
-        exemptions = {exempted.exemption.name for exempted in findings.exempted}
-        reasons = {unevaluable.reason for unevaluable in findings.unevaluable}
+        exemptions = {exemption.name for _, exemption in findings.exempted}
+        reasons = {reason for _, reason in findings.unevaluable}
         if exemptions or reasons:
             yield (
                 findings.rule.name,

@@ -8,9 +8,9 @@ https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
@@ -23,40 +23,19 @@ from exporter.config.mistakes import Position
 from exporter.core.collection_state import State
 from exporter.rules.app_engine import AppPolicy
 from exporter.rules.engine import PolicyEngine
-from exporter.rules.findings import RuleFindings, RuleReport
+from exporter.rules.findings import THE_APP, AnyRule, RuleFindings, RuleReport
 from exporter.rules.rule import SEVERITIES, AppKey, Exemption, Outcome, Rule, Severity
 
 
-class Violation(NamedTuple):
-    """One task that is not as expected."""
-
-    task_id: str  # Empty: the app as a whole
-    message: str
-
-
-class Exempted(NamedTuple):
-    """One task that is not as expected, which is agreed upon."""
-
-    task_id: str
-    exemption: Exemption
-
-
-class Unevaluable(NamedTuple):
-    """One task for which a rule can't be evaluated."""
-
-    task_id: str  # Empty: the app as a whole
-    reason: str
-
-
 class RuleOutcome(Struct, frozen=True, kw_only=True):
-    """The state of one rule in one app; everything is in the order of TaskIds."""
+    """The state of one rule in one app; tasks are in the order of their TaskIds, "" is the app as a whole."""
 
     rule: Rule
     passed: int = 0  # Tasks, as the next one
     not_applicable: int = 0
-    violations: tuple[Violation, ...] = ()
-    exempted: tuple[Exempted, ...] = ()
-    unevaluable: tuple[Unevaluable, ...] = ()
+    violations: Sequence[tuple[str, str]] = ()  # TaskId and message
+    exempted: Sequence[tuple[str, Exemption]] = ()
+    unevaluable: Sequence[tuple[str, str]] = ()  # TaskId and why the rule can't be evaluated
 
 
 class AppFindings(Struct, frozen=True, kw_only=True):
@@ -147,23 +126,19 @@ def _of_app(
 
 def _of_rule(app: AppPolicy, findings: RuleFindings, report: RuleReport, now: float) -> RuleOutcome:
     rule = findings.rule
-    exempted = [
-        (task_id, rule.rule.exemption_of(task_id, now)) for task_id in sorted(app.tasks_with(Outcome.EXEMPT, rule))
-    ]
+
+    def found(task_ids: Iterable[str], text: Callable[[AnyRule, str], str]) -> Sequence[tuple[str, str]]:
+        return [(_whole(task_id), _whole(text(rule, task_id))) for task_id in sorted(task_ids)]
+
+    exempted = sorted(app.tasks_with(Outcome.EXEMPT, rule))
+    exemptions = [(_whole(task_id), rule.rule.exemption_of(task_id, now)) for task_id in exempted]
     return RuleOutcome(
         rule=rule.rule,
         passed=report.evaluated - report.violations,
         not_applicable=report.not_applicable,
-        violations=tuple(
-            Violation(_whole(task_id), _whole(app.text(rule, task_id))) for task_id in sorted(findings.since)
-        ),
-        exempted=tuple(
-            Exempted(_whole(task_id), exemption) for task_id, exemption in exempted if exemption is not None
-        ),
-        unevaluable=tuple(
-            Unevaluable(_whole(task_id), app.reason(rule, task_id))
-            for task_id in sorted(app.tasks_with(Outcome.ERROR, rule))
-        ),
+        violations=found(findings.since, app.text),
+        exempted=[(task_id, exemption) for task_id, exemption in exemptions if exemption is not None],
+        unevaluable=found(app.tasks_with(Outcome.ERROR, rule), app.reason),
     )
 
 
@@ -194,17 +169,17 @@ def _rule(findings: RuleOutcome) -> dict[str, Any]:
         **{part: getattr(findings.rule, part) for part in ("title", "severity", "owner", "runbook_url")},
         "passed": findings.passed,
         "not_applicable": findings.not_applicable,
-        "violations": [violation._asdict() for violation in findings.violations],
+        "violations": [{"task_id": task_id, "message": message} for task_id, message in findings.violations],
         "exempted": [
             {
-                "task_id": exempted.task_id,
-                "exemption": exempted.exemption.name,
-                "until": exempted.exemption.until and exempted.exemption.until.isoformat(),
-                "reason": exempted.exemption.reason,
+                "task_id": task_id,
+                "exemption": exemption.name,
+                "until": exemption.until and exemption.until.isoformat(),
+                "reason": exemption.reason,
             }
-            for exempted in findings.exempted
+            for task_id, exemption in findings.exempted
         ],
-        "unevaluable": [unevaluable._asdict() for unevaluable in findings.unevaluable],
+        "unevaluable": [{"task_id": task_id, "reason": reason} for task_id, reason in findings.unevaluable],
     }
 
 
@@ -289,13 +264,12 @@ def _results(app: AppFindings, findings: RuleOutcome, directory: Path) -> Iterat
         }
 
     level = LEVELS[rule.severity]
-    for violation in findings.violations:
-        yield result(violation.task_id, violation.message) | {"level": level}
-    for exempted in findings.exempted:
-        yield result(exempted.task_id, rule.title) | {"level": level, "suppressions": [_suppression(exempted)]}
-    for unevaluable in findings.unevaluable:
-        message = f"{rule.name} can't be evaluated: {unevaluable.reason}"
-        yield result(unevaluable.task_id, message) | {"kind": "open", "level": "none"}
+    for task_id, message in findings.violations:
+        yield result(task_id, message) | {"level": level}
+    for task_id, exemption in findings.exempted:
+        yield result(task_id, rule.title) | {"level": level, "suppressions": [_suppression(exemption)]}
+    for task_id, reason in findings.unevaluable:
+        yield result(task_id, f"{rule.name} can't be evaluated: {reason}") | {"kind": "open", "level": "none"}
 
 
 def _location(app: AppFindings, task_id: str, source: str, directory: Path) -> dict[str, Any]:
@@ -315,8 +289,7 @@ def _location(app: AppFindings, task_id: str, source: str, directory: Path) -> d
     return location
 
 
-def _suppression(exempted: Exempted) -> dict[str, Any]:
-    exemption = exempted.exemption
+def _suppression(exemption: Exemption) -> dict[str, Any]:
     until = f" (until {exemption.until})" if exemption.until else ""
     return {
         "kind": "external",
@@ -365,9 +338,9 @@ def _case(app: AppFindings, findings: RuleOutcome, fail_on: Severity | None) -> 
     case = _named(app, findings.rule.name)
     fails = bool(findings.violations) and is_failure(findings.rule, fail_on)
     if fails:
-        message = f"{_who(findings.violations)}: {findings.rule.title}"
+        message = f"{_who(findings)}: {findings.rule.title}"
         failure = ET.SubElement(case, "failure", {"message": _text(message), "type": findings.rule.severity})
-        failure.text = _lines((violation.task_id, violation.message) for violation in findings.violations)
+        failure.text = _lines(findings.violations)
     elif not findings.passed and not findings.violations:
         ET.SubElement(case, "skipped", {"message": _text(_why_nothing_was_evaluated(findings))})
     output = "\n".join(_output(findings, with_violations=not fails))
@@ -391,14 +364,14 @@ def _why_nothing_was_evaluated(findings: RuleOutcome) -> str:
 
 def _output(findings: RuleOutcome, *, with_violations: bool) -> Iterator[str]:
     if findings.violations and with_violations:
-        yield f"{findings.rule.severity}: {_who(findings.violations)}: {_text(findings.rule.title)}"
-        yield _lines((violation.task_id, violation.message) for violation in findings.violations)
+        yield f"{findings.rule.severity}: {_who(findings)}: {_text(findings.rule.title)}"
+        yield _lines(findings.violations)
     if findings.exempted:
         yield f"exempt: {counted(len(findings.exempted), 'task')}"
-        yield _lines((exempted.task_id, exempted.exemption.name) for exempted in findings.exempted)
+        yield _lines((task_id, exemption.name) for task_id, exemption in findings.exempted)
     if findings.unevaluable:
         yield f"can't be evaluated: {counted(len(findings.unevaluable), 'task')}"
-        yield _lines((unevaluable.task_id, unevaluable.reason) for unevaluable in findings.unevaluable)
+        yield _lines(findings.unevaluable)
 
 
 def _lines(found: Iterable[tuple[str, str]]) -> str:
@@ -408,8 +381,9 @@ def _lines(found: Iterable[tuple[str, str]]) -> str:
     return "\n".join(lines)
 
 
-def _who(violations: Sequence[Violation]) -> str:
-    return counted(len(violations), "task") if violations[0].task_id else "the app"
+def _who(findings: RuleOutcome) -> str:
+    is_about_app = findings.violations[0][0] == THE_APP
+    return "the app" if is_about_app else counted(len(findings.violations), "task")
 
 
 def _text(text: str) -> str:

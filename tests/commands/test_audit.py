@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from exporter.commands.audit import Output, _audit
-from exporter.commands.audit_report import Violation, as_json, gather
+from exporter.commands.audit_report import as_json, gather
 from exporter.config.mistakes import ConfigError
 from exporter.core import log
 from exporter.core.collection_state import State
@@ -229,7 +229,7 @@ async def test_half_a_character_of_a_task_id_becomes_a_question_mark() -> None:
     world.collect_all()
     await world.settle()
     audit = gather((), [(replace(STATUS, account=LIVE[0], app_id=LIVE[1], up=True), 1)], world.policy, NOON, {})
-    assert audit.apps[0].rules[0].violations == (Violation("t-?", "t-?"),)
+    assert audit.apps[0].rules[0].violations == [("t-?", "t-?")]
 
 
 async def test_an_app_that_could_not_be_read_has_no_findings() -> None:

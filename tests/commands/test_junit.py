@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.commands.audit_report import MOST_TASKS, Audit, RuleOutcome, Unevaluable, as_junit
+from exporter.commands.audit_report import MOST_TASKS, Audit, RuleOutcome, as_junit
 from exporter.rules.rule import Severity
 from tests.support.audits import app, everything, hostile, rule, violations
 
@@ -108,7 +108,7 @@ def test_an_app_that_could_not_be_read_is_an_error() -> None:
     [
         (RuleOutcome(rule=rule(), not_applicable=3), "3 tasks not applicable"),
         (
-            RuleOutcome(rule=rule(), not_applicable=3, unevaluable=(Unevaluable("t", "no bitrate"),)),
+            RuleOutcome(rule=rule(), not_applicable=3, unevaluable=[("t", "no bitrate")]),
             "1 task not evaluable, 3 tasks not applicable",
         ),
         (RuleOutcome(rule=rule(), exempted=everything().apps[0].rules[0].exempted), "1 task exempt"),

@@ -1,9 +1,10 @@
 """Audits for tests, and what SARIF 2.1.0 demands of the objects that one writes."""
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from exporter.commands.audit_report import AppFindings, Audit, Exempted, RuleOutcome, Unevaluable, Violation
+from exporter.commands.audit_report import AppFindings, Audit, RuleOutcome
 from exporter.core.collection_state import State
 from exporter.rules.rule import Exemption, Rule, Severity
 
@@ -36,9 +37,9 @@ def failed_app(app_id: str, reason: str = "no such app") -> AppFindings:
     )
 
 
-def violations(*task_ids: str, message: str = "not as agreed") -> tuple[Violation, ...]:
+def violations(*task_ids: str, message: str = "not as agreed") -> Sequence[tuple[str, str]]:
     """Return violations of tasks."""
-    return tuple(Violation(task_id, message) for task_id in task_ids)
+    return [(task_id, message) for task_id in task_ids]
 
 
 def everything() -> Audit:
@@ -63,8 +64,8 @@ def everything() -> Audit:
                     passed=6,
                     not_applicable=1,
                     violations=violations("t-1"),
-                    exempted=(Exempted("t-load-1", LOAD_TEST),),
-                    unevaluable=(Unevaluable("t-2", "no bitrate"),),
+                    exempted=[("t-load-1", LOAD_TEST)],
+                    unevaluable=[("t-2", "no bitrate")],
                 ),
                 RuleOutcome(rule=idle, passed=7, violations=violations("t-3", "t-4", "t-5")),
             ),
@@ -92,8 +93,8 @@ def hostile(text: str) -> Audit:
                 RuleOutcome(
                     rule=hostile_rule,
                     violations=violations(text, message=text),
-                    exempted=(Exempted(text, hostile_rule.exempt[0]),),
-                    unevaluable=(Unevaluable(text, text),),
+                    exempted=[(text, hostile_rule.exempt[0])],
+                    unevaluable=[(text, text)],
                 ),
             ),
             failed_app("gone", reason=text),

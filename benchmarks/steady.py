@@ -26,7 +26,7 @@ from exporter.core import log
 from exporter.core.clock import SystemClock
 from exporter.metrics.exposition import Exposition, families
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.rules.rule_loader import rule_set_of
+from exporter.rules.rule_set import rule_set
 from exporter.service.monitor import Monitor
 from exporter.service.process import run
 
@@ -90,7 +90,7 @@ async def _read_steadily(url: str, ca_file: Path, fleet: Simulated) -> Usage:
     config = Config(
         accounts=tuple(account_at(url, fleet.app_ids(number), number=number, ca_file=ca_file) for number in accounts)
     )
-    await monitor.apply(config, rule_set_of(config))
+    await monitor.apply(config, rule_set(config))
     collectors = [app.collector for app in monitor.apps.values()]
     pages = 0
 

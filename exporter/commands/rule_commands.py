@@ -44,7 +44,7 @@ def run_cases(rule: CompiledRule) -> Iterator[CaseResult]:
         if "id" in case.variables.get("app", {}) and not rule.applies_to_app(variables["app"]["id"]):
             yield CaseResult(case, Outcome.NOT_APPLICABLE)
             continue
-        outcome, reason, _ = rule.evaluate(activation_of(variables))
+        outcome, reason = rule.evaluate(activation_of(variables))
         is_exempt = rule.rule.exemption_of(variables["task_id"], variables["now"].timestamp()) is not None
         yield CaseResult(case, Outcome.EXEMPT if outcome is Outcome.VIOLATION and is_exempt else outcome, reason)
 

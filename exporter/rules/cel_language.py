@@ -162,10 +162,6 @@ class EvaluationError(Exception):
     """An expression that has no value for this task; `str()` is one line that says why."""
 
 
-class StoppedError(EvaluationError):
-    """An expression that was too slow too often; it is not evaluated any more."""
-
-
 class Clocks(NamedTuple):
     """What evaluations are measured by."""
 
@@ -200,7 +196,7 @@ class Expression:
         return f"Expression({self.text!r})"
 
     def evaluate(self, activation: Activation) -> bool:
-        """Return whether the condition holds; raises EvaluationError without a value, StoppedError if too slow."""
+        """Return whether the condition holds; raises EvaluationError where it has no value, or is stopped."""
         return self._value(activation, bool, cel.Type.BOOL)
 
     def evaluate_text(self, activation: Activation) -> str:
@@ -213,7 +209,7 @@ class Expression:
 
     def _value(self, activation: Activation, kind: type[T], expected: cel.Type) -> T:
         if self.stopped:
-            raise StoppedError(STOPPED)
+            raise EvaluationError(STOPPED)
         began = self._clocks.seconds()
         try:
             found = self._program.eval(activation)

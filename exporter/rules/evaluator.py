@@ -176,10 +176,11 @@ class _RuleGroup:
                 return bytes(self._program.evaluate_list(activation))
             except EvaluationError:
                 pass
-        verdicts = [rule.evaluate(activation) for rule in self._rules]
-        if self._program is not None and any(verdict.is_stopped for verdict in verdicts):
+        outcomes = [CODES[rule.evaluate(activation).outcome] for rule in self._rules]
+        stopped = [rule.is_stopped for rule in self._rules]
+        if self._program is not None and any(stopped):
             self._program.stopped = True
-        return bytes([FROZEN if verdict.is_stopped else CODES[verdict.outcome] for verdict in verdicts])
+        return bytes([FROZEN if is_stopped else code for code, is_stopped in zip(outcomes, stopped, strict=True)])
 
     def _is_evaluated_again(self, outcomes: bytes) -> bool:
         """Whether a rule that was stopped runs again, since rules were loaded."""

@@ -15,7 +15,6 @@ from exporter.rules.cel_language import (
     CompileMistake,
     EvaluationError,
     Expression,
-    StoppedError,
     compile_condition,
     compile_message,
 )
@@ -146,7 +145,6 @@ class Verdict(NamedTuple):
 
     outcome: Outcome
     reason: str = ""  # why it can't be evaluated
-    is_stopped: bool = False  # whether it is not evaluated any more, because it was too slow
 
 
 class RuleError(Exception):
@@ -192,7 +190,7 @@ class CompiledRule(Struct, frozen=True):
                 return _NOT_APPLICABLE
             return _PASS if self.expect.evaluate(activation) else _VIOLATION
         except EvaluationError as error:
-            return Verdict(Outcome.ERROR, str(error), isinstance(error, StoppedError))
+            return Verdict(Outcome.ERROR, str(error))
 
     def text_for(self, activation: Activation) -> str:
         """Return one line about a task that violates the rule; the title where the rule has no message."""

@@ -21,9 +21,9 @@ from exporter.config.yaml_nodes import Mapping as MappingNode
 from exporter.config.yaml_nodes import Node
 from exporter.core.regular_file import file_signature, read_regular
 from exporter.rules.facts import LONGEST_LIST
-from exporter.rules.rule import AppKey, CompiledRule, compile_rule
+from exporter.rules.rule import AppKey, CompiledRule
 from exporter.rules.rule_files import PlacedRule, check_names, compile_rules, default_rules, profile_rules, read_rules
-from exporter.rules.rule_set import RuleSet, expectation_rules, rule_name, rule_set, too_long_list
+from exporter.rules.rule_set import RuleSet, rule_name, rule_set, too_long_list
 
 
 class LoadedRules(Struct, frozen=True, kw_only=True):
@@ -54,7 +54,7 @@ def load(path: Path, environ: Mapping[str, str]) -> LoadedRules:
     assert config is not None  # noqa: S101 - without mistakes there is one
     return LoadedRules(
         config=config,
-        rule_set=rule_set_of(config, file_rules),
+        rule_set=rule_set(config, file_rules),
         files=tuple(files.contents),
         globs=tuple(files.globs),
         sha256=files.sha256,
@@ -69,13 +69,6 @@ def load_rules(paths: Sequence[Path]) -> tuple[CompiledRule, ...]:
     rules, _ = _read_rule_files(paths, files)
     files.mistakes.raise_if_any()
     return rules
-
-
-def rule_set_of(config: Config, file_rules: Sequence[CompiledRule] = ()) -> RuleSet:
-    """Return the rules that a configuration puts in force, with those of its rule files."""
-    profiles = {profile: [*map(compile_rule, rules)] for profile, rules in profile_rules().items()}
-    expectations = [*map(compile_rule, expectation_rules())]
-    return rule_set(config, [*map(compile_rule, default_rules())], profiles, file_rules, expectations)
 
 
 REPLACED_RULES: Final = {"push-url-shared": "push-stream-shared"}
@@ -138,7 +131,7 @@ class ConfigurationSource:
     def of_config(cls, config: Config) -> "ConfigurationSource":
         """Return the source of a configuration that is in no file and never changes."""
         sha256 = hashlib.sha256(redacted(config).encode()).hexdigest()
-        return cls(lambda: LoadedRules(config=config, files=(), globs=(), sha256=sha256, rule_set=rule_set_of(config)))
+        return cls(lambda: LoadedRules(config=config, files=(), globs=(), sha256=sha256, rule_set=rule_set(config)))
 
     def load(self) -> LoadedRules:
         """Load the configuration as it is now; raises ConfigError with every mistake."""

@@ -11,8 +11,8 @@ from exporter.config.model import Config
 from exporter.config.policy_model import Expect, Policy, Range, RuleSwitch
 from exporter.core.push_auth import DEFAULTS, PushAuthSettings
 from exporter.rules.facts import LONGEST_LIST, fit
-from exporter.rules.rule import AppKey, CompiledRule, Rule, Severity, TaskCountRule
-from exporter.rules.rule_files import RESERVED_PREFIX, packaged_rules
+from exporter.rules.rule import AppKey, CompiledRule, Rule, Severity, TaskCountRule, compile_rule
+from exporter.rules.rule_files import RESERVED_PREFIX, default_rules, packaged_rules, profile_rules
 
 R = TypeVar("R", CompiledRule, TaskCountRule)
 
@@ -81,38 +81,28 @@ class RuleSet(Struct, frozen=True):
         return tuple(by_name.values())
 
 
-def rule_set(
-    config: Config,
-    default_rules: Sequence[CompiledRule],
-    profiles: Mapping[str, Sequence[CompiledRule]],
-    file_rules: Sequence[CompiledRule],
-    expectations: Sequence[CompiledRule],
-) -> RuleSet:
-    """Return the rules that a configuration puts in force; `expectations` are those about all that can be expected."""
+def rule_set(config: Config, file_rules: Sequence[CompiledRule] = ()) -> RuleSet:
+    """Return the rules that a configuration puts in force, with those of its rule files."""
     policy = config.policy
-    off: dict[str, RuleOff] = {}
-    if not policy.default_rules:
-        off.update((one.rule.name, RuleOff(one.rule, "policy.default_rules is false")) for one in default_rules)
-        default_rules = ()
-    profile_rules: list[CompiledRule] = []
-    for profile, rules in profiles.items():
-        if profile in policy.profiles:
-            profile_rules += rules
-        else:
-            off.update((one.rule.name, RuleOff(one.rule, f"policy.profiles lacks {profile}")) for one in rules)
+    groups = [(default_rules(), "" if policy.default_rules else "policy.default_rules is false")]
+    for profile, rules in profile_rules().items():
+        groups.append((rules, "" if profile in policy.profiles else f"policy.profiles lacks {profile}"))
+    off = {rule.name: RuleOff(rule, why) for rules, why in groups if why for rule in rules}
+    packaged = [compile_rule(rule) for rules, why in groups if not why for rule in rules]
     expected = {
         (account.name, app.id): app.expect
         for account in config.accounts
         for app in account.apps
         if app.expect is not None
     }
+    expectations = [*map(compile_rule, expectation_rules())]
     switched: dict[Expect, AppRules] = {}
     for expect in dict.fromkeys(expected.values()):
         of_app = expected_of(expect, expectations)
         count = () if of_app.count is None else _switched((of_app.count,), policy, off)
         switched[expect] = AppRules(tuple(_switched(of_app.rules, policy, off)), next(iter(count), None))
     return RuleSet(
-        rules=tuple(_switched((*default_rules, *profile_rules, *file_rules), policy, off)),
+        rules=tuple(_switched((*packaged, *file_rules), policy, off)),
         off=tuple(off.values()),
         expectations={key: switched[expect] for key, expect in expected.items()},
         examples_per_rule=policy.examples_per_rule,

@@ -5,10 +5,8 @@ from pathlib import Path
 import pytest
 
 from exporter.config.mistakes import ConfigError
-from exporter.config.model import Account, App, Config
-from exporter.config.policy_model import Policy
 from exporter.rules.rule_files import default_rules
-from exporter.rules.rule_loader import LoadedRules, load, load_rules, rule_set_of
+from exporter.rules.rule_loader import LoadedRules, load, load_rules
 
 ACCOUNTS = "accounts: [{name: a, apps: [{id: live}]}]\n"
 RULE = "rules:\n  - {name: %s, title: A rule, severity: info, expect: task.audio_only}\n"
@@ -142,10 +140,3 @@ def test_rule_files_can_be_read_by_themselves(directory: Path) -> None:
         "b.yml:2:12: rule a again, expected once: the first is at a.yml:2:12",
         "c.yml:1:1: the file can't be read (No such file or directory), expected a readable YAML file",
     ]
-
-
-def test_a_configuration_without_files_has_rules_too() -> None:
-    """A configuration that comes from flags has the default rules, or none where it says so."""
-    accounts = (Account(name="default", apps=(App(id="live"),)),)
-    assert len(rule_set_of(Config(accounts=accounts)).rules) == len(default_rules())
-    assert rule_set_of(Config(accounts=accounts, policy=Policy(default_rules=False))).rules == ()

@@ -17,8 +17,7 @@ import pytest
 
 from exporter.config.model import Account, App, Collection, Config, Quota
 from exporter.core.collection_state import State
-from exporter.rules.rule_loader import rule_set_of
-from exporter.rules.rule_set import RuleSet
+from exporter.rules.rule_set import RuleSet, rule_set
 from exporter.simulator import protocol as message
 from exporter.simulator.faults import Fault
 from exporter.simulator.fleet import Fleet, populate
@@ -104,7 +103,7 @@ class World(Monitored):
 @cache
 def _default_rules() -> RuleSet:
     """Compile the default rules once for all worlds: no app of theirs has expectations of its own."""
-    return rule_set_of(Config(accounts=()))
+    return rule_set(Config(accounts=()))
 
 
 @lru_cache(maxsize=512)

@@ -44,7 +44,7 @@ EGRESS: Final = "egress"
 class Measure(Struct, frozen=True):
     """A quantity whose distribution is published, by region and mode."""
 
-    name: str
+    name: str  # how the names of its families end
     read: Callable[[Configuration], int | None]  # the amount; None where the task has no such readable number
     buckets: str  # the field of `Buckets` with the upper bounds
     base_units: int = 1  # how many base units are one unit of the bounds
@@ -159,12 +159,12 @@ _AUDIO_BITRATE: Final = of_encoding(lambda encoding: encoding.audio.bitrate_kbps
 _PIXELS: Final = of_encoding(lambda encoding: pixels(encoding.video.width, encoding.video.height))
 
 MEASURES: Final = (
-    Measure("video_bitrate", _VIDEO_BITRATE, "video_bitrate_kbps", base_units=BYTES_PER_KILOBIT),
-    Measure("audio_bitrate", _AUDIO_BITRATE, "audio_bitrate_kbps", base_units=BYTES_PER_KILOBIT),
-    Measure("video_framerate", of_encoding(lambda encoding: encoding.video.framerate), "video_framerate"),
-    Measure("gop_duration", of_encoding(_gop_nanoseconds), "gop_seconds", amounts_per_unit=NANOSECONDS),
+    Measure("video_bitrate_bytes_per_second", _VIDEO_BITRATE, "video_bitrate_kbps", base_units=BYTES_PER_KILOBIT),
+    Measure("audio_bitrate_bytes_per_second", _AUDIO_BITRATE, "audio_bitrate_kbps", base_units=BYTES_PER_KILOBIT),
+    Measure("video_framerate_hertz", of_encoding(lambda encoding: encoding.video.framerate), "video_framerate"),
+    Measure("gop_duration_seconds", of_encoding(_gop_nanoseconds), "gop_seconds", amounts_per_unit=NANOSECONDS),
     Measure("frame_pixels", _PIXELS, "frame_pixels"),
-    Measure("idle_timeout", lambda configuration: configuration.idle_timeout_seconds, "idle_timeout_seconds"),
+    Measure("idle_timeout_seconds", lambda configuration: configuration.idle_timeout_seconds, "idle_timeout_seconds"),
     Measure("panes", _panes, "panes"),
     Measure("users", _users, "users"),
 )

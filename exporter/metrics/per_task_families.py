@@ -76,12 +76,12 @@ def _names(task: ListedTask) -> tuple[str, ...]:
 
 
 def _configured(
-    name: str, help_text: str, read: str | Callable[[Configuration], float | None], *, note: str = ""
+    name: str, help_text: str, read: Callable[[Configuration], float | None] | None = None, *, note: str = ""
 ) -> _Number:
-    """Return a number that is configured, or one of `MEASURES` by its name; one below 0 is none."""
-    measure = next((measure for measure in MEASURES if measure.name == read), None)
-    number_of, unit = (measure.read, measure.amounts_per_unit) if measure else (read, 1)
-    assert not isinstance(number_of, str)  # noqa: S101 - it is the name of a measure
+    """Return a number that is configured, or the one of `MEASURES` that has the name; one below 0 is none."""
+    measure = _MEASURES.get(name)
+    number_of, unit = (read, 1) if measure is None else (measure.read, measure.amounts_per_unit)
+    assert number_of is not None  # noqa: S101 - one of the two is there
 
     def readable(task: ListedTask) -> float | None:
         number = number_of(task.entry.configuration)
@@ -90,32 +90,28 @@ def _configured(
     return _number(f"rtcmpu_task_config_{name}", help_text, readable, note)
 
 
+_MEASURES: Final = {measure.name: measure for measure in MEASURES}
 _VALUES: Final = (
-    _configured("video_bitrate_bytes_per_second", f"The task's VideoBitrate. {BITS}", "video_bitrate"),
-    _configured("video_framerate_hertz", "The task's VideoFramerate, in frames per second.", "video_framerate"),
+    _configured("video_bitrate_bytes_per_second", f"The task's VideoBitrate. {BITS}"),
+    _configured("video_framerate_hertz", "The task's VideoFramerate, in frames per second."),
     _configured(
         "gop_duration_seconds",
         "Length of the task's group of pictures, in seconds: VideoGop / VideoFramerate.",
-        "gop_duration",
     ),
     _configured("frame_width_pixels", "The task's VideoWidth.", of_encoding(lambda encoding: encoding.video.width)),
     _configured("frame_height_pixels", "The task's VideoHeight.", of_encoding(lambda encoding: encoding.video.height)),
-    _configured("frame_pixels", "The task's VideoWidth x VideoHeight.", "frame_pixels"),
-    _configured("audio_bitrate_bytes_per_second", f"The task's AudioBitrate. {BITS}", "audio_bitrate"),
+    _configured("frame_pixels", "The task's VideoWidth x VideoHeight."),
+    _configured("audio_bitrate_bytes_per_second", f"The task's AudioBitrate. {BITS}"),
     _configured("audio_channels", "The task's AudioChannels.", of_encoding(lambda encoding: encoding.audio.channels)),
     _configured(
         "audio_sample_rate_hertz",
         "The task's AudioSampleRate.",
         of_encoding(lambda encoding: encoding.audio.sample_rate_hertz),
     ),
-    _configured("idle_timeout_seconds", "The task's MaxIdleTime, in seconds; absent if unset.", "idle_timeout"),
-    _configured(
-        "outputs", "Number of distinct push URLs of the task.", lambda configuration: len(configuration.outputs)
-    ),
-    _configured("panes", "Number of panes of a task with EncodeParams that is not audio-only.", "panes"),
-    _configured(
-        "users", "Number of users in the task's UserInfos.", "users", note="Absent for an empty list (all users)."
-    ),
+    _configured("idle_timeout_seconds", "The task's MaxIdleTime, in seconds; absent if unset."),
+    _configured("outputs", "Number of distinct push URLs of the task.", lambda task: len(task.outputs)),
+    _configured("panes", "Number of panes of a task with EncodeParams that is not audio-only."),
+    _configured("users", "Number of users in the task's UserInfos.", note="Absent for an empty list (all users)."),
     _number(
         "rtcmpu_task_first_seen_timestamp_seconds",
         "Unix time at which this exporter first saw the task.",

@@ -74,12 +74,14 @@ def _counted(
     return _task_family(name, help_text, samples, labels=labels, **more)
 
 
-def _distribution(name: str, help_text: str, measure: str, **more: Any) -> AppFamily:
-    def samples(aggregates: Aggregates) -> Iterable[Sample]:
-        return aggregates.distributions(measure)
-
+def _distribution(measure: str, help_text: str, **more: Any) -> AppFamily:
     return _task_family(
-        name, help_text, samples, kind="gaugehistogram", labels=(labels.TASK_REGION, labels.MIX_MODE), **more
+        f"rtcmpu_task_{measure}",
+        help_text,
+        lambda aggregates: aggregates.distributions(measure),
+        kind="gaugehistogram",
+        labels=(labels.TASK_REGION, labels.MIX_MODE),
+        **more,
     )
 
 
@@ -183,32 +185,20 @@ TASK_FAMILIES: Final[tuple[AppFamily, ...]] = (
         labels=(labels.TASK_REGION, labels.CDN),
         note="Nothing is measured.",
     ),
-    _distribution("rtcmpu_task_video_bitrate_bytes_per_second", f"Configured VideoBitrate. {BITS}", "video_bitrate"),
-    _distribution("rtcmpu_task_audio_bitrate_bytes_per_second", f"Configured AudioBitrate. {BITS}", "audio_bitrate"),
+    _distribution("video_bitrate_bytes_per_second", f"Configured VideoBitrate. {BITS}"),
+    _distribution("audio_bitrate_bytes_per_second", f"Configured AudioBitrate. {BITS}"),
+    _distribution("video_framerate_hertz", "Configured VideoFramerate, in frames per second."),
     _distribution(
-        "rtcmpu_task_video_framerate_hertz", "Configured VideoFramerate, in frames per second.", "video_framerate"
+        "gop_duration_seconds", "Configured length of a group of pictures, in seconds: VideoGop / VideoFramerate."
     ),
+    _distribution("frame_pixels", "Configured VideoWidth x VideoHeight, in pixels."),
+    _distribution("idle_timeout_seconds", "Configured MaxIdleTime, in seconds; unset ones are not counted."),
     _distribution(
-        "rtcmpu_task_gop_duration_seconds",
-        "Configured length of a group of pictures, in seconds: VideoGop / VideoFramerate.",
-        "gop_duration",
-    ),
-    _distribution("rtcmpu_task_frame_pixels", "Configured VideoWidth x VideoHeight, in pixels.", "frame_pixels"),
-    _distribution(
-        "rtcmpu_task_idle_timeout_seconds",
-        "Configured MaxIdleTime, in seconds; unset ones are not counted.",
-        "idle_timeout",
-    ),
-    _distribution(
-        "rtcmpu_task_panes",
-        "Panes per task, of tasks with EncodeParams that are not audio-only.",
         "panes",
+        "Panes per task, of tasks with EncodeParams that are not audio-only.",
         note="A task without panes counts as 0.",
     ),
     _distribution(
-        "rtcmpu_task_users",
-        "Users in UserInfos, per task.",
-        "users",
-        note="Tasks with an empty list (all users) are not counted.",
+        "users", "Users in UserInfos, per task.", note="Tasks with an empty list (all users) are not counted."
     ),
 )

@@ -93,8 +93,8 @@ def test_numbers_below_zero_measure_nothing() -> None:
         configuration(encoding=negative_gop),
     )
     measured = {measure.name for measure in MEASURES if list(odd.distributions(measure.name))}
-    assert measured == {"panes", "video_framerate"}
-    assert dict(odd.distributions("video_framerate"))[WHERE].total == 25
+    assert measured == {"panes", "video_framerate_hertz"}
+    assert dict(odd.distributions("video_framerate_hertz"))[WHERE].total == 25
     assert not list(odd.egress_bytes_per_second())
 
 

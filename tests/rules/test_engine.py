@@ -54,14 +54,6 @@ def test_before_there_is_data_there_is_no_report() -> None:
     assert list(world.policy.app(OTHER).findings()) == []
 
 
-def test_an_app_without_tasks_is_evaluated_too() -> None:
-    """Data without any task gives a report in which every rule has nothing."""
-    world = PolicyWorld(MIXED)
-    world.collect(baseline=True)
-    report = world.report("mixed")
-    assert (report.evaluated, report.violations, report.oldest_violation) == (0, 0, None)
-
-
 def test_the_baseline_is_summed_up_and_counts_no_events() -> None:
     """What is violated from the start is open since now, and reported as one number."""
     world = _evaluated()
@@ -211,21 +203,6 @@ def test_withdrawn_data_freezes_findings() -> None:
     assert world.report("young").violations == 3
 
 
-def test_shared_urls_are_found_across_apps() -> None:
-    """A task that takes over another one's URL makes both violate, in the same step, and gives both free again."""
-    world = PolicyWorld(ALONE, apps=(LIVE, OTHER))
-    world.put("a", urls=[1, 2])
-    world.put("b", OTHER, urls=[3])
-    world.collect(baseline=True)
-    world.collect(OTHER, baseline=True)
-    world.update("b", OTHER, urls=[2])
-    assert world.open(LIVE).keys() == world.open(OTHER).keys() == {"alone"}
-    assert world.changed == [LIVE]
-    world.remove("b", OTHER)
-    world.collect(OTHER)
-    assert world.open(LIVE) == world.open(OTHER) == {}
-
-
 def test_what_restored_apps_share_was_open_at_the_baseline() -> None:
     """Apps that are restored together know of one another, whichever comes first: nothing opens by a restart."""
     world = PolicyWorld(ALONE, apps=(LIVE, OTHER))
@@ -255,25 +232,6 @@ def test_what_a_restored_app_shares_with_one_that_is_too_old_keeps_its_age() -> 
     assert world.open(LIVE) == {}
 
 
-async def test_restored_tasks_that_change_before_they_are_evaluated_leave_nothing_behind() -> None:
-    """What such a task pushed to when it was restored, and what a removed one did, counts as shared no longer."""
-    world = PolicyWorld(ALONE, apps=(LIVE, OTHER))
-    world.clock.per_look = 0.001
-    with world.policy.restoring():
-        world.put("a", urls=[1])
-        world.put("b", urls=[2])
-        for number in range(AT_ONCE):
-            world.put(f"more-{number}", urls=[number + 10])
-        world.collect(baseline=True)
-    assert world.policy.app(LIVE).report is None
-    world.remove("b")
-    world.update("a", urls=[3])
-    world.put("x", OTHER, urls=[1])
-    world.update("y", OTHER, urls=[2], baseline=True)
-    await asyncio.wait_for(world.policy.settle(), timeout=10)
-    assert world.report("alone").violations == world.report("alone", OTHER).violations == 0
-
-
 async def test_a_restored_app_that_goes_before_it_is_evaluated_shares_nothing() -> None:
     """A reload without an app that was restored a moment ago leaves nothing of its outputs."""
     world = PolicyWorld(ALONE, apps=(LIVE, OTHER))
@@ -287,27 +245,6 @@ async def test_a_restored_app_that_goes_before_it_is_evaluated_shares_nothing() 
     world.apply(ALONE)
     await asyncio.wait_for(world.policy.settle(), timeout=10)
     assert world.report("alone").violations == 0
-
-
-async def test_what_was_restored_but_not_evaluated_goes_with_its_inventory() -> None:
-    """An app whose tasks are read from nothing shares what these push to, and not what restored ones did."""
-    world = PolicyWorld(ALONE, apps=(LIVE, OTHER))
-    world.clock.per_look = 0.001
-    with world.policy.restoring():
-        world.put("a", urls=[1])
-        for number in range(AT_ONCE):
-            world.put(f"more-{number}", urls=[number + 10])
-        world.collect(baseline=True)
-    while world.policy._unnoted:
-        world.policy.tick()
-    assert world.policy.app(LIVE).report is None
-    world.replace_inventory()
-    world.apply(ALONE)
-    world.update("b", urls=[2], baseline=True)
-    world.update("c", OTHER, urls=[1], baseline=True)
-    await asyncio.wait_for(world.policy.settle(), timeout=10)
-    report = world.report("alone", OTHER)
-    assert (report.violations, report.resolved) == (0, 0)
 
 
 async def test_what_goes_with_an_inventory_is_shared_by_no_evaluated_task() -> None:
@@ -388,18 +325,6 @@ def test_a_callback_that_fails_keeps_no_other_app_from_being_reported() -> None:
     world.policy._changed = changed
     world.apply(MIXED, SHORT)
     assert (world.changed, failed) == ([LIVE, OTHER, third], [OTHER])
-
-
-def test_an_app_that_goes_gives_its_urls_free() -> None:
-    """A reload without an app drops its findings, and what others shared with it."""
-    world = PolicyWorld(ALONE, apps=(LIVE, OTHER))
-    for app in (LIVE, OTHER):
-        world.update("a", app, urls=[1], baseline=True)
-    assert world.report("alone").violations == 1
-    del world.inventories[OTHER]
-    world.apply(ALONE)
-    assert world.policy.app(OTHER).report is None
-    assert world.report("alone").violations == 0
 
 
 def test_urls_of_apps_that_a_rule_is_not_for_count_too() -> None:

@@ -237,6 +237,11 @@ _steps = st.one_of(
 )
 
 
+def _pushing(app: AppKey, task_id: str, url: int) -> list[tuple[Any, ...]]:
+    """Return the steps by which a task pushes to a URL."""
+    return [("put", app, task_id, [url], "mixed", None), ("collect", app, True)]
+
+
 @settings(max_examples=examples(120), report_multiple_bugs=False)
 @given(st.lists(_steps, max_size=30))
 @example(  # an exemption ends as time makes the task violate the rule
@@ -244,6 +249,16 @@ _steps = st.one_of(
 )
 @example(  # a task comes after a step back of the clock that nothing else shows
     [("set_wall_clock", NOON - 1000), ("read_again", LIVE), ("apply", ["young"], False), ("set_wall_clock", ENDS_AT)]
+)
+@example(  # a task pushes to what another one does, and then no more
+    [
+        ("apply", ["alone"], False),
+        *_pushing(OTHER, "b", 2),
+        *(step for url in (1, 2, 3) for step in _pushing(LIVE, "a", url)),
+    ]
+)
+@example(  # an app goes whose task pushes to what another one does
+    [("apply", ["alone"], False), *_pushing(OTHER, "a", 1), *_pushing(LIVE, "a", 1), ("drop", OTHER)]
 )
 def test_by_change_equals_from_nothing(steps: list[tuple[Any, ...]]) -> None:
     """After any tasks, reloads, outages and clocks, findings are those of evaluating everything once.

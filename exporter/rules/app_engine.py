@@ -1,5 +1,6 @@
 """Keeps one app's findings in step with its tasks."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from math import inf
@@ -47,7 +48,7 @@ class Backlog:
 
     def __init__(self) -> None:
         self._marked: dict[str, Scope] = {}
-        self._changed: list[str] = []
+        self._changed: deque[str] = deque()
         self._reviewed: dict[str, Scope] = {}
 
     def __bool__(self) -> bool:
@@ -80,7 +81,7 @@ class Backlog:
     def take(self) -> tuple[str, Scope]:
         """Return the next task, and how far it is to be evaluated; raises KeyError if nothing is left."""
         if self._changed and not self._marked:
-            return self._changed.pop(), Scope.ALL
+            return self._changed.popleft(), Scope.ALL
         return (self._marked or self._reviewed).popitem()
 
 

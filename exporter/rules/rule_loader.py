@@ -19,7 +19,7 @@ from exporter.config.section import keys_of, nearest
 from exporter.config.validation import find, items_at, place_of
 from exporter.config.yaml_nodes import Mapping as MappingNode
 from exporter.config.yaml_nodes import Node
-from exporter.core.regular_file import file_signature, read_regular
+from exporter.core.regular_file import read_regular
 from exporter.rules.facts import LONGEST_LIST
 from exporter.rules.rule import AppKey, CompiledRule
 from exporter.rules.rule_files import PlacedRule, check_names, compile_rules, default_rules, profile_rules, read_rules
@@ -108,7 +108,7 @@ def _check_switches(root: Node, names: frozenset[str], mistakes: Mistakes) -> No
             mistakes.add(key.position, f"no rule is called {key.text}, expected {expected}")
 
 
-Signature = tuple[tuple[str, int, int, int], ...]
+State = tuple[frozenset[Path], str]
 
 
 class ConfigurationSource:
@@ -117,10 +117,8 @@ class ConfigurationSource:
     def __init__(self, read: Callable[[], LoadedRules]) -> None:
         self._read = read
         self._watched: LoadedRules | None = None
-        self._signature: Signature | None = ()  # of what is loaded; None: it was written while it was read
-        self._to_verify = False
-        """Whether the files' contents are to be compared at the next look: file times are some milliseconds coarse."""
-        self._looked_at: Signature = ()
+        self._known: State | None = None  # of the files that are loaded, or were refused
+        self._looked_at: State | None = None
 
     @classmethod
     def of_file(cls, path: Path, environ: Mapping[str, str]) -> "ConfigurationSource":
@@ -136,41 +134,25 @@ class ConfigurationSource:
     def load(self) -> LoadedRules:
         """Load the configuration as it is now; raises ConfigError with every mistake."""
         if self._watched is not None:
-            self._signature, self._to_verify = _signature(self._watched), False
+            self._known = _state(self._watched)
         loaded = self._read()
-        signature = _signature(loaded)
-        self._watched, self._signature = loaded, signature if _is_as_read(loaded) else None
-        self._to_verify = True
+        self._watched, self._known = loaded, (frozenset(loaded.files), loaded.sha256)
         return loaded
 
     def change_has_settled(self) -> bool:
         """Whether files have changed since the last load, and not since the last look: writing has ended."""
-        if self._watched is None:
+        if self._watched is None or not self._watched.files:
             return False
-        before, self._looked_at = self._looked_at, _signature(self._watched)
-        if self._to_verify and not _is_as_read(self._watched):
-            self._signature = None
-        self._to_verify = False
-        return before == self._looked_at != self._signature
+        before, self._looked_at = self._looked_at, _state(self._watched)
+        return before == self._looked_at != self._known
 
 
-def _is_as_read(loaded: LoadedRules) -> bool:
-    """Whether the files are the same ones and hold what was read of them."""
-    names = chain.from_iterable(glob(pattern, recursive=True) for pattern in loaded.globs)  # noqa: PTH207 - as below
+def _state(loaded: LoadedRules) -> State:
+    """Return which files there are now, and a digest of what is in them, or why they can't be read."""
+    names = chain.from_iterable(glob(pattern, recursive=True) for pattern in loaded.globs)  # noqa: PTH207 - absolute ones
+    found = {path for path in map(Path, names) if is_file(path)}
+    files = (*loaded.files, *sorted(found.difference(loaded.files)))
     try:
-        contents = (read_regular(path, MOST_BYTES + 1) for path in loaded.files)
-        return not loaded.files or (
-            {path for path in map(Path, names) if is_file(path)} <= set(loaded.files)
-            and digest_of(contents) == loaded.sha256
-        )
-    except OSError:
-        return False
-
-
-def _signature(loaded: LoadedRules) -> Signature:
-    """Return what differs between two states of all files; links are followed."""
-    names = {str(path) for path in loaded.files}
-    for pattern in loaded.globs:
-        names.update((pattern, *glob(pattern, recursive=True)))  # noqa: PTH207 - patterns may be absolute
-    found = ((name, file_signature(Path(name))) for name in sorted(names))
-    return tuple((name, *signature) for name, signature in found if signature is not None)
+        return frozenset(files), digest_of(read_regular(path, MOST_BYTES + 1) for path in files)
+    except OSError as error:
+        return frozenset(files), str(error)

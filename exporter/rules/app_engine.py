@@ -104,7 +104,8 @@ class AppPolicy:
         self._evaluated: dict[str, _Evaluated] = {}
         self._is_concluded = False
         self._seen_now = self._due_until = common.clock.now()  # by rules about the time tasks are as of `_due_until`
-        self._minute_ends = self._seen_now + TIME_INTERVAL_SECONDS
+        self._minute_began = common.clock.monotonic()
+        self._minute_ends = self._seen_now + TIME_INTERVAL_SECONDS  # by the wall clock, which may jump
         self._key_changes: Deadlines[str] = Deadlines()  # those until `_minute_ends`
         self._ended = 0  # how many exemptions had ended when tasks were last evaluated by them
 
@@ -153,12 +154,12 @@ class AppPolicy:
 
     def look_at_time(self) -> None:
         """Take note that time has passed."""
-        now = self._common.clock.now()
+        at, now = self._common.clock.monotonic(), self._common.clock.now()
         has_stepped_back, self._seen_now = now < self._seen_now, now
         if has_stepped_back:
             self.backlog.review(self._evaluated, Scope.RELATIONS)
-        if has_stepped_back or now >= self._minute_ends:
-            self._minute_ends = now + TIME_INTERVAL_SECONDS
+        if has_stepped_back or now >= self._minute_ends or at - self._minute_began >= TIME_INTERVAL_SECONDS:
+            self._minute_began, self._minute_ends = at, now + TIME_INTERVAL_SECONDS
             if self._evaluator.limits:
                 due = passed(self._evaluator.limits, self._inventory, after=self._due_until, until=now)
                 self.backlog.review(due, Scope.TIME)

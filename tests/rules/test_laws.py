@@ -250,6 +250,15 @@ def _pushing(app: AppKey, task_id: str, url: int) -> list[tuple[Any, ...]]:
 @example(  # a task comes after a step back of the clock that nothing else shows
     [("set_wall_clock", NOON - 1000), ("read_again", LIVE), ("apply", ["young"], False), ("set_wall_clock", ENDS_AT)]
 )
+@example(  # the clock steps back just after a minute began, and nothing else shows it
+    [
+        ("put", LIVE, "a", [], "mixed", None),
+        ("apply", ["even"], False),
+        ("set_wall_clock", ENDS_AT - 1.0),
+        ("advance", 30.0),
+        ("set_wall_clock", ENDS_AT),
+    ]
+)
 @example(  # a task pushes to what another one does, and then no more
     [
         ("apply", ["alone"], False),

@@ -301,7 +301,7 @@ class AppPolicy:
 
     def _text(self, subject: Subject | None, rule: AnyRule) -> str:
         if isinstance(rule, TaskCountRule):
-            return rule.text_for(len(self._evaluated))
+            return rule.text_for(len(self._evaluated) or len(self._inventory))
         if subject is None or rule.message is None:
             return rule.rule.title
         return rule.text_for(subject.activation(rule.message.uses))

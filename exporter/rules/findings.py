@@ -390,6 +390,10 @@ class CountedFindings:
         """Yield the findings of the rules by which all tasks have been evaluated, in the order of the rules."""
         return (findings for findings in self._in_order if findings.settled)
 
+    def remembered(self) -> Iterator[tuple[AnyRule, OpenSince]]:
+        """Yield what an earlier process left open by rules by which not all tasks have been evaluated since."""
+        return ((each.rule, each.remembered) for each in self._in_order if not each.settled and each.remembered)
+
     def _count_moves(self) -> None:
         for (before, after), tasks in self._moves.items():
             for findings, old, new in zip(self._about_tasks, before, after, strict=True):

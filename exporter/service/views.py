@@ -21,7 +21,7 @@ from exporter.metrics.self_metrics import HTTP_REQUESTS, SelfMetrics
 from exporter.rules.app_engine import AppPolicy
 from exporter.rules.cel_language import STOPPED
 from exporter.rules.engine import PolicyEngine
-from exporter.rules.findings import AnyRule, RuleFindings, RuleReport
+from exporter.rules.findings import AnyRule, RuleReport
 from exporter.rules.rule import AppKey, Outcome, Severity
 from exporter.rules.rule_set import RuleSet
 from exporter.service.app_publisher import TaskSeries
@@ -83,21 +83,22 @@ class PolicyView:
             if app not in {None, status.key}:
                 continue
             policy, reports = self._policy.app(status.key), self._reports(status.key)
-            for findings in policy.findings():
-                rule, report = findings.rule.rule, reports.get(findings.rule.rule.name)
+            # Without a report it is what an earlier process left open, which may be frozen for long.
+            known = ((each.rule, each.since) for each in policy.findings())
+            for rule, since in known if policy.report is not None else policy.counted.remembered():
+                report = reports.get(rule.rule.name)
                 count = 0 if report is None else count_of(report)
-                if count and outcome is Outcome.VIOLATION:
-                    count = len(findings.since)  # the report may be older
-                if count:
+                is_open = outcome is Outcome.VIOLATION and (count or policy.report is None)
+                if count or is_open:
                     yield FindingsView(
                         *status.key,
-                        rule=rule,
-                        owner=rule.owner or status.owner,
+                        rule=rule.rule,
+                        owner=rule.rule.owner or status.owner,
                         data_available=status.data_available,
-                        count=count,
-                        task_ids=partial(_task_ids, outcome, policy, findings),
-                        since=findings.since if outcome is Outcome.VIOLATION else {},
-                        detail=partial(self._detail, outcome, policy, findings.rule),
+                        count=len(since) if is_open else count,  # the report may be older
+                        task_ids=since.keys if is_open else partial(_task_ids, outcome, policy, rule),
+                        since=since if is_open else {},
+                        detail=partial(self._detail, outcome, policy, rule),
                     )
 
     def of_task(self, key: AppKey, task_id: str) -> Iterator[TaskFinding]:
@@ -162,8 +163,8 @@ class PolicyView:
         return tuple(islice(reasons, MOST_REASONS))
 
 
-def _task_ids(outcome: Outcome, policy: AppPolicy, findings: RuleFindings) -> Collection[str]:
-    return findings.since.keys() if outcome is Outcome.VIOLATION else list(policy.tasks_with(outcome, findings.rule))
+def _task_ids(outcome: Outcome, policy: AppPolicy, rule: AnyRule) -> Collection[str]:
+    return list(policy.tasks_with(outcome, rule))
 
 
 def _totals(reports: Collection[RuleReport]) -> TotalsDocument:

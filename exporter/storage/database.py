@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from itertools import groupby, islice
+from math import inf
 from pathlib import Path
 from time import sleep
 from typing import Any, Final
@@ -368,7 +369,12 @@ def _events(connection: sa.Connection, batch: Batch) -> Iterator[ViolationEvent]
         (is_open.add if event.why is None else is_open.discard)(event.key)
     if batch.all_violations:
         now = {event.key: event for event in batch.open_violations()}
-        yield from (ViolationEvent(*key, batch.made, why=ENDED_UNSEEN) for key in is_open - now.keys())
+        # By another version of its rule it may be open since the moment at which this one ended.
+        since = {(version[0], task_id): now[version, task_id].at for version, task_id in now.keys() - is_open}
+        for version, task_id in is_open - now.keys():
+            opened, ended = stored.get(version, {}).get(task_id, inf), since.get((version[0], task_id), inf)
+            at = ended if opened <= ended <= batch.made else batch.made
+            yield ViolationEvent(version, task_id, at, why=ENDED_UNSEEN)
         yield from (now[key] for key in now.keys() - is_open)
 
 

@@ -145,6 +145,24 @@ def test_findings_of_an_app_without_data_are_marked() -> None:
     assert {(item["app_id"], item["data_available"]) for item in items} == {("frozen", False), ("live", True)}
 
 
+def test_what_an_earlier_process_left_open_is_shown_until_it_is_evaluated() -> None:
+    """After a start with data that is too old to be evaluated, violations are frozen, with their age."""
+    shown, key, inventory = Shown(), ("prod", "stale"), Inventory()
+    shown.rule_set = _rule_set(_bitrate(), expecting=[key])
+    shown.statuses = [_status("stale", available=False)]
+    shown.policy.apply(shown.rule_set, [(key, App(id="stale"), inventory)])
+    shown.policy.restore(key, {_bitrate().rule.version: {"t-high": 5.0}, _count().rule.version: {"": 6.0}})
+    shown.policy.collected(key, _accepted(inventory), baseline=True, available=False)
+    frozen = shown.items(FindingKind.VIOLATION)
+    assert [(item["message"], item["since_timestamp_seconds"], item["data_available"]) for item in frozen] == [
+        ("too many tasks: 4, expected at most 3", 6.0, False),
+        ("video at 5000 kbit/s", 5.0, False),
+    ]
+    assert shown.items(FindingKind.EXEMPTED) == shown.items(FindingKind.UNEVALUABLE) == []
+    shown.policy.collected(key, [], baseline=False, available=True)
+    assert shown.items(FindingKind.VIOLATION) == frozen
+
+
 def test_exempted_findings_name_the_exemption_that_holds() -> None:
     """Of several exemptions for a task, the one that has not ended is named, and the message is there too."""
     items = Shown().items(FindingKind.EXEMPTED)

@@ -137,6 +137,23 @@ def test_what_is_open_now_replaces_what_was(database: Database) -> None:
     assert [(row.task_id, row.resolved, row.why) for row in ended] == [("b", 900.0, ENDED_UNSEEN)]
 
 
+def test_what_another_version_of_its_rule_finds_ended_when_that_began(database: Database) -> None:
+    """A severity that a reload changes leaves no time with both, nor one of an age from before."""
+    first, second = batch(entry("a")), batch(entry("a"), token="b")
+    first.violations = [ViolationEvent(BITRATE, task_id, 500.0, "text") for task_id in ("a", "b")]
+    second.all_violations = True
+    now = (BITRATE[0], "critical", *BITRATE[2:])
+    second.open_violations = lambda: [ViolationEvent(now, "a", 700.0), ViolationEvent(now, "b", 400.0)]
+    written(database, first, second)
+    found = {(row.task_id, row.severity): (row.opened, row.resolved) for row in rows(database, VIOLATIONS)}
+    assert found == {
+        ("a", "warning"): (500.0, 700.0),
+        ("a", "critical"): (700.0, None),
+        ("b", "warning"): (500.0, 900.0),
+        ("b", "critical"): (400.0, None),
+    }
+
+
 def test_apps_do_not_touch_one_another(database: Database) -> None:
     """Tasks and violations of one app are replaced alone."""
     other = batch(entry("a"), app_id="other")

@@ -1,7 +1,4 @@
-"""The command line: its commands and their flags.
-
-Each command's module is imported when the command runs: the daemon loads neither the simulator nor progress bars.
-"""
+"""The command line: its commands and their flags. The module of a command is imported when it runs."""
 
 import errno
 import math

@@ -219,7 +219,6 @@ def as_sarif(audit: Audit, directory: Path) -> str:
 
 
 def _descriptor(rule: Rule) -> dict[str, Any]:
-    """Describe a rule; what it does not say is left out."""
     descriptor: dict[str, Any] = {
         "id": rule.name,
         "shortDescription": {"text": rule.title},

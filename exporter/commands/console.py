@@ -25,10 +25,7 @@ def console(stream: TextIO | None = None) -> Console:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Sequence[str] = ()) -> Table:
-    """Return a table, wider than the terminal if need be: lines are broken between words, never within an id.
-
-    None shows as a dash; `numbers` are the headings of columns that are aligned to the right.
-    """
+    """Return a table whose lines break between words, never within an id; columns in `numbers` are set to the right."""
     result = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     cells = [["-" if value is None else printable(str(value)) for value in row] for row in rows]
     for place, column in enumerate(columns):

@@ -202,7 +202,6 @@ web_configuration = together(
     ),
     flag("--web.health-without-auth", "answer /-/healthy and /-/ready without a password"),
 )
-"""The flags that say who may read what is served."""
 
 
 def listen_addresses(default: str) -> Callable[[F], F]:

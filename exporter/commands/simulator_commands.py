@@ -47,7 +47,6 @@ EXPECTATIONS: Final[Mapping[str, Expect]] = {
         idle_timeout_seconds=Range(most=3600.0),
     ),
 }
-"""By AppId."""
 
 
 def demo(options: Options, simulator_address: str, *, log_level: log.Level) -> int:
@@ -79,7 +78,6 @@ async def _run(options: Options, simulator_address: ListenAddress, metrics: Self
 
 
 def _config(endpoint: str) -> Config:
-    """Return the configuration that reads the demonstration's accounts, sooner than anyone needs in earnest."""
     return Config(
         accounts=tuple(
             Account(

@@ -14,10 +14,7 @@ _NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 def limiter_groups(accounts: Sequence[Account], key_ids: Mapping[str, str] = _NONE) -> tuple[tuple[Account, ...], ...]:
-    """Return the accounts in groups that share one limiter: by `limit_group`, or endpoint and key.
-
-    For fetched keys, `key_ids` has their ids, by account; else credentials are compared as configured.
-    """
+    """Return the accounts in groups that share a limiter; `key_ids` has the ids of fetched keys by account."""
     groups: list[tuple[set[Hashable], list[Account]]] = []
     for account in accounts:
         marks = limiter_marks(account, key_ids.get(account.name))
@@ -101,10 +98,7 @@ def sweep_requests_of(tasks: int) -> int:
 
 
 def pace_of(*, apps: int, sweep_requests: int, requests_per_second: float, collection: Collection) -> GroupLoad:
-    """Return the pace at which apps can be read: an update is one request, a sweep of all `sweep_requests`.
-
-    Both intervals are stretched alike; data is withdrawn after no less than two effective sweep intervals.
-    """
+    """Return the pace at which apps can be read: an update is one request, a sweep of all `sweep_requests`."""
     updates = apps / collection.interval_seconds
     sweeps = sweep_requests / collection.sweep_interval_seconds
     usable = USABLE_SHARE * requests_per_second
@@ -138,10 +132,7 @@ def assumed_tasks(app: App) -> int:
 def forecast(
     config: Config, known: Mapping[tuple[str, str], int] = MappingProxyType({}), rates: Mapping[str, float] = _NONE
 ) -> tuple[Forecast, ...]:
-    """Return what is to be expected of each limiter, in the order of the accounts.
-
-    Apps that are not in `known` are assumed to be at their quota, accounts not in `rates` at the configured rate.
-    """
+    """Return the forecast of each limiter; apps not in `known` are at their quota, `rates` go before settings."""
     found = []
     for group in limiter_groups(config.accounts):
         budget = min(rates.get(account.name, account.requests_per_second) for account in group)

@@ -89,7 +89,6 @@ def _check_names(root: Node, mistakes: Mistakes) -> None:
 
 
 def _check_rates(config: Config, root: Node, mistakes: Mistakes) -> None:
-    """Note accounts that share one limiter and want different rates."""
     nodes = dict(zip((account.name for account in config.accounts), items_at(root, "accounts"), strict=True))
     for first, *others in limiter_groups(config.accounts):
         for other in others:

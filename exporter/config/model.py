@@ -1,9 +1,6 @@
 """Every key of the configuration: its type, bounds, default and meaning, declared once.
 
-The loader, the editors' JSON Schema and the reference in `docs/configuration.md` derive from these
-declarations. A key in YAML is the field's name, or what `name=` says; a field of the kind `duration` is
-written as `30s` and held in seconds; a `Secret` can also be in the file that the key with `_file` names.
-Values that come from `loader.py` are checked; direct construction checks nothing.
+The loader, the JSON Schema and `docs/configuration.md` derive from it. Only values that `loader.py` reads are checked.
 """
 
 import re
@@ -163,7 +160,6 @@ class Quota(Section):
 
 
 def _or_none(schema: dict[str, Any]) -> None:
-    """Show editors that a mapping can be `none`."""
     schema["anyOf"] = [{"$ref": schema.pop("$ref")}, {"const": NONE}]
 
 

@@ -127,7 +127,6 @@ def _describe_bounds(kind: ValueType, show: Callable[[float], str]) -> str:
 
 
 def _describe_secret_files(schema: dict[str, Any], model: type[BaseModel]) -> None:
-    """Show editors that a secret can be in a file of its own, and not in both places."""
     conditions = []
     for name, kind in kinds_of(model).items():
         if is_secret(kind):

@@ -34,10 +34,7 @@ _Location = Sequence[str | int]
 
 
 class Plain:
-    """The plain data of a tree of nodes, with the environment expanded, unless `environ` is None.
-
-    Only `known` keys are shown in mistakes: any other may be a secret in the wrong place.
-    """
+    """Makes plain data of a tree of nodes; keys that are not `known` may be secrets, which no mistake shows."""
 
     def __init__(self, known: frozenset[str], environ: Mapping[str, str] | None, mistakes: Mistakes) -> None:
         self._known = known
@@ -86,10 +83,7 @@ class Plain:
 def validate(
     node: Node, model: Any, mistakes: Mistakes, *, directory: Path = Path(), environ: Mapping[str, str] | None = None
 ) -> Any:
-    """Return what a tree means as a model, or None with every mistake noted.
-
-    Relative paths start at `directory`; without an `environ` `${NAME}` has no meaning.
-    """
+    """Return what a tree means as a model, or None with every mistake noted; without an `environ` `${NAME}` is text."""
     plain = Plain(_known_keys(kind_of(model)), environ, mistakes)
     before = len(mistakes)
     data = plain.data(node)
@@ -274,7 +268,6 @@ class _Report:
 
 
 def _spellings(key: str, kind: ValueType) -> list[str]:
-    """Return the keys by which a value can be given."""
     return [key, key + FILE_SUFFIX] if is_secret(kind) else [key]
 
 

@@ -1,6 +1,5 @@
-"""The types of single values in a configuration file, durations among them: read, described, and shown again.
+"""The types of single values in a configuration file: read from a `Text` as it is written, described, and shown again.
 
-A value of a file arrives as `Text`, as it is written there. Values that code passes in are checked by pydantic alone.
 Every type says in words what is expected of it, for error messages, `docs/configuration.md` and the JSON Schema.
 """
 
@@ -115,7 +114,6 @@ class Matches(NamedTuple):
     words: str
 
     def __get_pydantic_core_schema__(self, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Check the whole text."""
         return core_schema.str_schema(pattern=self.regex)
 
 
@@ -126,7 +124,6 @@ class Choices(NamedTuple):
     closed: bool = True  # whether there are no others; else only the spelling of the known ones is corrected
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Read a value before its own type does."""
         return core_schema.no_info_before_validator_function(self._read, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
@@ -203,7 +200,6 @@ def _parse_endpoint(text: str) -> str:
 
 
 def _is_host(text: str) -> bool:
-    """Whether a text is a name that DNS can have, or an address."""
     if ":" not in text:
         return _HOST.fullmatch(text) is not None
     try:
@@ -270,7 +266,6 @@ _DURATION_SCHEMA: Final = WithJsonSchema({"type": "string", "pattern": f"^(?:{DU
 DURATION_WORDS: Final = Expected("a duration such as 100ms, 30s, 5m or 1h30m")
 Duration = Annotated[float, _read(str, parse_duration), _AS_DURATION, _DURATION_SCHEMA, DURATION_WORDS]  # in seconds
 WholeDuration = Annotated[int, _read(str, parse_duration), _AS_DURATION, _DURATION_SCHEMA, DURATION_WORDS]
-"""In whole seconds."""
 Day = Annotated[date, _read(str, _day), Expected("a date such as 2027-01-31, from 1970 to 9998")]
 Moment = Annotated[datetime, _read(str, _moment), Expected("a time such as 2027-01-31T12:00:00Z, from 1970 to 9998")]
 FileName = Annotated[Path, BeforeValidator(_parse_path), Expected("the name of a file")]

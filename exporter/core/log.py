@@ -1,7 +1,4 @@
-"""The log: one line for each message, as logfmt or JSON, safe to show on a terminal and without secrets.
-
-Every line begins with `ts` (RFC 3339, UTC), `level` and `msg`; what libraries log takes the same way.
-"""
+"""The log: one line for each message and each of what libraries log, safe to show on a terminal and without secrets."""
 
 import json
 import logging
@@ -32,10 +29,7 @@ _HOST_AND_PORT: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[\w.-]*)(?::\d{1,5}(?
 
 
 def configure(level: Level, log_format: Format, stream: TextIO, on_message: Callable[[str], None]) -> None:
-    """Send all log messages from here on to `stream`, each as one line; a second call replaces the first.
-
-    Libraries show warnings and worse, at `debug` also their info. `on_message` gets each message's level.
-    """
+    """Send all log messages from here on to `stream`, each as one line; `on_message` gets the level of each."""
     least = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[
@@ -57,10 +51,7 @@ def configure(level: Level, log_format: Format, stream: TextIO, on_message: Call
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Take out what must not be shown, as a structlog processor.
-
-    Values of sensitive keys become `<secret>`, in text those of `key=value` pairs. Of URLs scheme, host and port stay.
-    """
+    """Hide values of sensitive keys and pairs, and of URLs all but scheme, host and port: a structlog processor."""
     return {key: _redacted(key, value) for key, value in event.items()}
 
 

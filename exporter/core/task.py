@@ -140,10 +140,7 @@ class Sei(Struct, frozen=True, gc=False):
 
 
 class Configuration(Struct, frozen=True, gc=False):
-    """Everything that is configured, without whose it is: equal for all tasks that are set up alike.
-
-    Hashable and meant to be shared: what is computed from it alone is computed once for each distinct one.
-    """
+    """Everything that is configured, without whose it is; hashable, and equal for all tasks that are set up alike."""
 
     region: str | None  # Canonical spelling where the vendor documents it, else what stood there; None: absent
     mix_mode: str  # single, mixed, or what stood there; where absent: single with SingleSubParams alone, else mixed

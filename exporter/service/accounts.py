@@ -155,11 +155,9 @@ class Accesses(UserDict[str, Access]):
         self._replaced: list[Access] = []
 
     async def apply(self, config: Config) -> AbstractSet[str]:
-        """Run the accounts of another configuration; return the names of those that kept their access.
+        """Run the accounts of another configuration; return the names of those that kept access and endpoint.
 
-        That is while the endpoint is the same: other credentials, proxies, budgets and timeouts hold from the next
-        request on. Replaced accesses stay open until `close_replaced`. Raises UsageError for a CA file; nothing has
-        changed then.
+        Replaced accesses stay open until `close_replaced`. Raises UsageError for a CA file; nothing has changed then.
         """
         opened, prepared = await self._opened(config)
         for name, other in prepared.items():

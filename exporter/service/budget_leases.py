@@ -259,7 +259,6 @@ class BudgetLeases:
             raise
 
     def _take_in(self, found: "Round", asked_at: float, until: float) -> list[str]:
-        """Extend what is held; return what is new."""
         gained = []
         for budget, lease in found.leases.items():
             self._holders[budget] = lease.holder
@@ -302,7 +301,6 @@ class BudgetLeases:
                 self._moved.append(f"freed {budget}")
 
     async def _load(self, table: "LeaseTable", budget: str) -> Sequence[SavedApp] | None:
-        """Return the stored apps of a budget; None: not now."""
         try:
             return await self._call(self._loader, table.load, budget, self._budgets[budget])
         except Exception as error:  # noqa: BLE001 - without its tasks the budget is collected all the same

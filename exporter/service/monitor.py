@@ -35,11 +35,7 @@ from exporter.web.view import BudgetView
 
 
 class Monitor:
-    """Runs a configuration, and keeps what the next one leaves unchanged.
-
-    `changed` is called when something is to be published, `events` receives the findings; `lease_of` is as that of
-    `Recorder`.
-    """
+    """Runs a configuration, and keeps what the next one leaves unchanged; `events` receives the findings."""
 
     def __init__(
         self,
@@ -86,7 +82,6 @@ class Monitor:
         self.policy = PolicyEngine(
             clock, events=self.recorder, changed=self._publish_app, failed=self._rules_failed, works=self._rules_work
         )
-        """Evaluates the rules for the tasks of all apps."""
         self._started = False
 
     def collector(self, key: AppKey) -> Collector | None:

@@ -141,10 +141,7 @@ class _FreshSweep:
 
 
 class RecordedRequests(AppRequests):
-    """Requests about one app, few at a time and of the lowest priority, reported one by one.
-
-    They end when another configuration does not collect the app by that account (`is_current`).
-    """
+    """Requests about one app while `is_current`, few at a time and of the lowest priority, reported one by one."""
 
     def __init__(self, account: AccountRequests, app_id: str, *, is_current: Callable[[], bool], clock: Clock) -> None:
         super().__init__(account, app_id)

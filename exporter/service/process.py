@@ -1,7 +1,4 @@
-"""What concerns the process: its event loop and what ends one that is stuck, signals, and systemd.
-
-systemd is spoken to by the protocols of sd_notify(3) and sd_listen_fds(3).
-"""
+"""What concerns the process: event loop, signals, and systemd by the protocols of sd_notify(3) and sd_listen_fds(3)."""
 
 import asyncio
 import ctypes

@@ -1,7 +1,4 @@
-"""Runs all tasks of the exporter, so that an exception in one part ends nothing else.
-
-It is counted, and logged when it first happens; its app is `internal_error` until an attempt of that kind succeeds.
-"""
+"""Runs all tasks of the exporter, so that an exception in one part is counted and logged, and ends nothing else."""
 
 import traceback
 from collections.abc import Awaitable, Callable, Iterator

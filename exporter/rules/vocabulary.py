@@ -8,11 +8,13 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache
 from math import inf
-from types import NoneType
+from types import GenericAlias, NoneType
 from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, defstruct
 
+from exporter.config.policy_model import Expect, Range
+from exporter.config.section import ValueType, kind_of, kinds_of
 from exporter.core.push_auth import NO_SIGNER, SIGNERS, STATES, UNSIGNED
 from exporter.core.task import URL_PROBLEMS
 
@@ -212,30 +214,23 @@ class RangeFacts(Struct, frozen=True, kw_only=True):
     words: Annotated[str, _about("The range as text.")] = ""
 
 
-class ExpectFacts(Struct, frozen=True, kw_only=True):
-    """`app.expect`: the configured expectations of the app; keys that are not set are absent."""
+def _expected(kind: ValueType) -> Any:
+    """Return what rules see of a key of `expect`."""
+    if Range in kind.models:
+        return RangeFacts
+    return kind.core if kind.item is None else GenericAlias(tuple, (kind_of(kind.item).core, ...))
 
-    region: Annotated[tuple[str, ...] | None, _about("Regions.")] = None
-    mix_mode: Annotated[tuple[str, ...] | None, _about("Modes.")] = None
-    push_hosts: Annotated[tuple[str, ...] | None, _about("Push hosts, as names or patterns.")] = None
-    push_schemes: Annotated[tuple[str, ...] | None, _about("Schemes of the push URLs.")] = None
-    ali_cdn: Annotated[tuple[bool, ...] | None, _about("Whether tasks push to the vendor's own CDN.")] = None
-    push_auth: Annotated[str | None, _about("`signed`: push URLs have a key whose signer is known.")] = None
-    video_codec: Annotated[tuple[str, ...] | None, _about("Video codecs.")] = None
-    video_profile: Annotated[tuple[str, ...] | None, _about("Profiles of the video codec.")] = None
-    video_preset: Annotated[tuple[str, ...] | None, _about("Presets of the video encoder.")] = None
-    resolution: Annotated[tuple[str, ...] | None, _about("Resolutions.")] = None
-    audio_only: Annotated[tuple[bool, ...] | None, _about("Whether tasks are audio-only.")] = None
-    audio_channels: Annotated[tuple[int, ...] | None, _about("Numbers of audio channels.")] = None
-    audio_sample_rate: Annotated[tuple[int, ...] | None, _about("Audio sample rates, hertz.")] = None
-    video_bitrate_kbps: Annotated[RangeFacts | None, _about("Video bitrate, kbit/s.")] = None
-    audio_bitrate_kbps: Annotated[RangeFacts | None, _about("Audio bitrate, kbit/s.")] = None
-    video_framerate: Annotated[RangeFacts | None, _about("Frames per second.")] = None
-    gop_seconds: Annotated[RangeFacts | None, _about("Length of a group of pictures, seconds.")] = None
-    idle_timeout_seconds: Annotated[RangeFacts | None, _about("MaxIdleTime, seconds.")] = None
-    panes: Annotated[RangeFacts | None, _about("Panes of the layout.")] = None
-    users: Annotated[RangeFacts | None, _about("Users listed.")] = None
-    outputs: Annotated[RangeFacts | None, _about("Push URLs of a task.")] = None
+
+ExpectFacts: Final = defstruct(
+    "ExpectFacts",
+    [
+        (key, Annotated[_expected(kind) | None, _about("As configured.")], None)
+        for key, kind in kinds_of(Expect).items()
+        if key != "tasks"
+    ],
+    frozen=True,
+)
+"""`app.expect`: the configured expectations of the app; keys that are not set are absent."""
 
 
 class AppFacts(Struct, frozen=True, kw_only=True):
@@ -246,9 +241,10 @@ class AppFacts(Struct, frozen=True, kw_only=True):
     owner: Annotated[str, _about("Its owner; may be empty.")] = ""
     account: Annotated[str, _about("The account's name.")] = ""
     quota: Annotated[QuotaFacts, _about("Its configured quota.")] = QuotaFacts()
-    expect: Annotated[ExpectFacts, _about("Its configured expectations; those that are not set are absent.")] = (
-        ExpectFacts()
-    )
+    expect: Annotated[
+        ExpectFacts,  # type: ignore[valid-type]  # built from their declaration
+        _about("Its configured expectations; those that are not set are absent."),
+    ] = ExpectFacts()
 
 
 class Variables(Struct, frozen=True, kw_only=True):

@@ -303,7 +303,6 @@ class Aggregates:
         )
 
     def _apply(self, configuration: Configuration, tasks: int) -> None:
-        """Add the contribution of this many tasks, or (below 0) take it away."""
         self.revision += 1
         contribution = self._contribute(configuration)
         for name, where, count in contribution.counts:

@@ -57,7 +57,6 @@ def _number(
 
 
 def _counted(report: AppReport, counts: Mapping[str, int], values: tuple[str, ...]) -> Iterator[Sample]:
-    """Yield a count for each value, once there is a baseline."""
     if report.status.sweep is not None:
         for value in values:
             yield (value,), counts.get(value, 0)
@@ -75,8 +74,6 @@ def _rule_number(
     labels: tuple[Label, ...] = (RULE,),
     note: str = "",
 ) -> AppFamily:
-    """Return a family with one series for each rule that there is something to say of."""
-
     def samples(rule: RuleReport) -> Iterator[Sample]:
         if (known := value(rule)) is not None:
             yield (rule.rule, rule.severity)[: len(labels)], known

@@ -124,11 +124,7 @@ def declarations() -> tuple[Declaration, ...]:
 
 
 class Exposition(Generic[Report]):
-    """Keeps what is published about many reports, and answers scrapes from it.
-
-    `update` and `remove` take note of changes, and `publish` makes them visible together. `publish_own` does so for the
-    exporter's own metrics, which with `own_metrics_follow` are in the bodies behind the families.
-    """
+    """Answers scrapes from what was published about many reports; `own_metrics_follow`: with the exporter's own."""
 
     def __init__(
         self,
@@ -224,7 +220,6 @@ class Exposition(Generic[Report]):
             self._changed.add(family)
 
     def _take_changes(self) -> "_Changes":
-        """Return all lines of the changed families, which count as unchanged from now on."""
         changes = {family: tuple(lines for _, lines in sorted(self._lines[family].items())) for family in self._changed}
         self._changed = set()
         return changes

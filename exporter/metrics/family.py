@@ -1,8 +1,4 @@
-"""What a metric family is, and its bytes in the text format 0.0.4 and in OpenMetrics 1.0.
-
-Both formats write samples alike and differ in headers and in the order of a gauge histogram's samples: a family is
-rendered into `sections` that know nothing of a format, and its `headers` say which section follows each header.
-"""
+"""What a metric family is, and its bytes: `sections`, alike in both formats, and `headers`, which one follows each."""
 
 from collections.abc import Callable, Iterable
 from functools import lru_cache

@@ -199,7 +199,6 @@ class StableSubset:
         return tasks[:fit]
 
     def _sorted(self, shard: int) -> Sequence[ListedTask]:
-        """Return a shard's tasks, lowest hash first."""
         tasks = self._shards[shard]
         return [tasks[key] for key in sorted(tasks, key=lambda key: (_hash(key[2]), key))]
 

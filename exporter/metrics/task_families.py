@@ -46,7 +46,6 @@ UNKNOWN_VALUE: Final = Label("field", FIELDS_WITH_KNOWN_VALUES, "The vendor's fi
 def _task_family(
     name: str, help_text: str, samples: Callable[[Aggregates], Iterable[Sample]], **more: Any
 ) -> AppFamily:
-    """Return a family that the aggregates alone decide; without them it has no series."""
     return app_family(
         name,
         help_text,
@@ -63,7 +62,6 @@ def _aggregates_version(report: AppReport) -> object:
 def _counted(
     name: str, help_text: str, counts: str, labels: tuple[Label, ...], *, zero_filled: bool = False, **more: Any
 ) -> AppFamily:
-    """Return a gauge of one of the counts, over all values of its labels or only where there is one."""
     zeros: dict[LabelValues, int] = (
         dict.fromkeys(product(*(label.values for label in labels)), 0) if zero_filled else {}
     )
@@ -94,7 +92,6 @@ def _outputs_by_host(aggregates: Aggregates) -> Iterable[Sample]:
 
 
 def _field_errors(report: AppReport) -> Iterator[Sample]:
-    """Yield the field errors of the tasks, and of the rows that are no tasks for want of an id."""
     if report.aggregates is None:
         return
     errors = dict.fromkeys(FIELDS_WITH_ERRORS, 0) | {"TaskId": _rows_without_task_id(report)}

@@ -120,10 +120,7 @@ class AppPolicy:
         return self.available and (bool(self.backlog) or not self._is_concluded)
 
     def configure(self, app: App, inventory: Inventory, rules: AppRules, *, whole: bool) -> None:
-        """Take on other rules, another app's settings or another inventory, whose baseline findings then wait for.
-
-        `whole`: all tasks are to be evaluated again, though nothing of the app has changed.
-        """
+        """Take on other rules, settings or inventory, whose baseline findings wait for; `whole`: evaluate all again."""
         if inventory is not self._inventory:
             if self.report is None:
                 unknown = nothing_known(len(self._evaluator.rules))
@@ -256,7 +253,6 @@ class AppPolicy:
             self.backlog.review(self._evaluated, Scope.EXEMPTIONS)
 
     def _lay_out(self, places: Sequence[int | None], *, rules_before: int) -> None:
-        """Move the outcomes of all tasks from the places where they were; None: nothing is known."""
         if list(places) == list(range(rules_before)):
             return
         moved: dict[bytes, bytes] = {}

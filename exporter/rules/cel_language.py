@@ -1,8 +1,4 @@
-"""The language of rules: CEL with its strings and math extensions, over the vocabulary's variables and nothing else.
-
-Each expression is compiled twice: against message types, which finds what is unknown or of the wrong type, and against
-plain maps, which is what runs. Steps are limited by CEL itself, length and time here.
-"""
+"""The language of rules: CEL with its strings and math extensions, over the vocabulary's variables and nothing else."""
 
 import difflib
 import functools
@@ -80,7 +76,6 @@ class CompileMistake(NamedTuple):
 
 
 def _mistakes(error: str, expression: str) -> tuple[CompileMistake, ...]:
-    """Return the mistakes that an error of the compiler reports, by place; of those of syntax only the first."""
     found = []
     message = _without_code(error)[1]
     for line in message.splitlines():
@@ -286,7 +281,6 @@ def _analysed(text: str) -> tuple[cel.Type, cel.Expression, Costs, frozenset[Tim
 
 
 def _constant(text: str) -> object:
-    """Return the value of an expression without variables; None: it has none."""
     try:
         return _running().compile(text).eval(_running().Activation({})).plain_value()
     except RuntimeError:
@@ -311,7 +305,6 @@ def _running() -> cel.Env:
 
 
 def _environment(variables: Mapping[str, cel.Type], messages: DescriptorPool | None = None) -> cel.Env:
-    """Return plain CEL without the functions that open files, with two extensions and the function written here."""
     text = cel.Type.STRING
     glob = cel.Overload(
         "string_matches_glob", return_type=cel.Type.BOOL, parameters=[text, text], is_member=True, impl=matches_glob

@@ -1,8 +1,4 @@
-"""The most that one evaluation of an expression can cost in time and memory, from its syntax tree.
-
-Each value's size is bounded from the sizes of what it is made of, the cost of each step from these, and loops multiply.
-What may cost more than `MOST_COST` is refused before it ever runs.
-"""
+"""The most that an evaluation can cost in time and memory: from the sizes that values can have, by the syntax tree."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -90,7 +86,6 @@ class Costs:
     def _visit(  # noqa: PLR0911 - one for each kind
         self, node: Node, local: Mapping[str, _Bound], times: int
     ) -> _Bound:
-        """Return the largest value of a node, which is evaluated this many times."""
         self._add(node, _STEP, times)
         match node:
             case Constant(text=text):
@@ -224,12 +219,10 @@ def pattern_instructions(pattern: str) -> int:
 
 
 def _other(*values: _Bound) -> tuple[int, _Bound]:
-    """Look at all of the arguments; the value is a number, a condition or the like."""
     return sum(value.total for value in values) * _COMPARED, _SCALAR
 
 
 def _kept(value: _Bound, *_: _Bound) -> tuple[int, _Bound]:
-    """Make a text no larger than the first argument, or than the text of a number."""
     total = max(value.total, _NUMBER_TEXT)
     return total * _BYTE, structs.replace(value, total=total)
 

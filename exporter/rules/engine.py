@@ -31,11 +31,7 @@ AT_ONCE: Final = 200
 
 
 class ExampleAllowance:
-    """Shares out examples over the rules of all apps: critical ones first, and alike within one severity.
-
-    For each severity it is the largest number of examples for each rule and app with which all violations that are
-    shown stay within what the severities above leave: at most `per_rule` for each rule and app, `most` over all.
-    """
+    """Shares out examples, at most `per_rule` for each rule and app and `most` over all: critical ones first."""
 
     def __init__(self, per_rule: int, most: int) -> None:
         self._per_rule = per_rule
@@ -113,10 +109,7 @@ class PolicyEngine:
         self._renewed: dict[AppKey, None] = {}  # apps with a new report that was not announced yet
 
     def apply(self, rule_set: RuleSet, apps: Iterable[tuple[AppKey, App, Inventory]]) -> None:
-        """Take on other rules or apps. What rules and apps that stay as they are have found stays, too.
-
-        Tasks are evaluated by new rules in `run()`; until all are, reports leave these out.
-        """
+        """Take on other rules or apps, and keep what the same ones have found; reports leave out new ones at first."""
         self._allowance = ExampleAllowance(rule_set.examples_per_rule, rule_set.max_examples)
         whole = self._switch_shared_outputs(rule_set)
         if rule_set.push_auth != self._common.push_auth:
@@ -234,7 +227,6 @@ class PolicyEngine:
         return next((app for key in self._waiting if (app := self._apps[key]).backlog.next_tasks <= at_most), None)
 
     def _work_on(self, policy: AppPolicy, end: float) -> None:
-        """Evaluate an app's tasks until a time, and conclude what is complete then."""
         had_changes = policy.backlog.has_changes
         del self._waiting[policy.key]
         while policy.backlog and policy.backlog.has_changes == had_changes:
@@ -255,7 +247,6 @@ class PolicyEngine:
             self._something_waits.set()
 
     def _touch(self, app: AppKey, task_id: str) -> None:
-        """Note a task that a change of another task concerns."""
         policy = self._apps.get(app)
         if policy is not None:
             policy.backlog.mark(task_id, Scope.RELATIONS)
@@ -281,7 +272,6 @@ class PolicyEngine:
             self._failed(app, error)
 
     def _tell(self) -> None:
-        """Say of which apps there is another report."""
         while self._renewed:
             app = next(iter(self._renewed))
             del self._renewed[app]

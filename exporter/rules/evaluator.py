@@ -122,8 +122,6 @@ class Evaluator:
 
 
 class _Kind(NamedTuple):
-    """What makes rules a group; sortable, so that groups have an order."""
-
     scope: Scope
     is_remembered: bool
     depends_on_app: bool

@@ -290,7 +290,6 @@ def _derived_of_panes(panes: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 
 
 def _is_outside(pane: Mapping[str, Any]) -> bool:
-    """Whether a pane reaches out of the canvas, as far as its edges are known."""
     left, top = pane.get("x", 0.0), pane.get("y", 0.0)
     right = left + pane.get("width", 0.0) if "x" in pane else 0.0
     bottom = top + pane.get("height", 0.0) if "y" in pane else 0.0
@@ -298,7 +297,6 @@ def _is_outside(pane: Mapping[str, Any]) -> bool:
 
 
 def _overlap(one: _Box, other: _Box) -> bool:
-    """Whether two panes of one layer have more than the tolerance in common in both directions."""
     return (
         one.layer == other.layer
         and min(one.right, other.right) - max(one.left, other.left) > TOLERANCE

@@ -148,10 +148,7 @@ LEAST_ROOM: Final = 128
 
 
 class StableExamples:
-    """Chooses the tasks whose TaskIds have the lowest hashes: the same ones whatever happened before.
-
-    `added` and `removed` are to be called after each change of the TaskIds to choose from.
-    """
+    """Chooses the TaskIds with the lowest hashes, whatever happened before; `added` and `removed` follow a change."""
 
     def __init__(self, tasks: Collection[str]) -> None:
         self._tasks = tasks
@@ -419,7 +416,6 @@ class CountedFindings:
 # Most tasks go the same few ways.
 @lru_cache(maxsize=REMEMBERED_WAYS)
 def _violations_between(before: bytes, after: bytes) -> tuple[tuple[int, int, int], ...]:
-    """Return place, outcome before and outcome after of each rule by which a violation opens or is resolved."""
     return tuple(
         (place, old, new)
         for place, (old, new) in enumerate(zip(before, after, strict=True))

@@ -62,7 +62,6 @@ _TYPES: Final[dict[FactType, Any]] = {
 
 @cache
 def _given_facts(group: type[Struct]) -> type[BaseModel]:
-    """Return the model of a part of the facts, as a test case writes it; a number can be `none`."""
     fields: dict[str, Any] = {}
     for fact in facts_of(group):
         kind = _given_facts(fact.group) if fact.group is not None else _TYPES[fact.kind]
@@ -145,10 +144,7 @@ def parse_rules(text: str, file: str) -> tuple[Rule, ...]:
 
 
 def read_rules(source: SourceText, mistakes: Mistakes) -> tuple[PlacedRule, ...] | None:
-    """Return the rules of a file, their expressions unchecked; None where no rule can be made out.
-
-    A rule with mistakes is there too, with stand-ins. `${NAME}` has no meaning in a rule file.
-    """
+    """Return the rules of a file, unchecked, with stand-ins for those with mistakes; None: none can be made out."""
     lines = source.text.splitlines()
     node = compose(
         source.text,

@@ -92,7 +92,6 @@ def _keys(task: Task | None) -> set[_Key]:
 
 
 def _add(holders: _Holders, key: _Key, task_id: str) -> bool:
-    """Add a holder; return whether it was none before."""
     known = holders.get(key)
     if known is None:
         holders[key] = task_id
@@ -108,7 +107,6 @@ def _add(holders: _Holders, key: _Key, task_id: str) -> bool:
 
 
 def _discard(holders: _Holders, key: _Key, task_id: str) -> bool:
-    """Take out a holder; return whether it was one before."""
     known = holders.get(key)
     if known == task_id:
         del holders[key]

@@ -174,7 +174,6 @@ def passed(limits: Iterable[TimeLimit], entries: Iterable[Entry], *, after: floa
 
 
 def _since(node: Node) -> Literal["first_seen", "last_changed", "epoch"] | None:
-    """Return from when on the node counts the time; None: it does not."""
     match node:
         case Ident(name="age") | Call(function="_-_", arguments=(Ident(name="now"), Ident(name="first_seen"))):
             return "first_seen"

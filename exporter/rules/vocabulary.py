@@ -1,7 +1,4 @@
-"""The variables and fields of rules, with type and meaning; one that can be None is absent then: use `has()`.
-
-The checked types, the reference of rules and the check of test cases derive from these declarations.
-"""
+"""The variables and fields of rules, with type and meaning; one that can be None is absent then: use `has()`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -215,7 +212,6 @@ class RangeFacts(Struct, frozen=True, kw_only=True):
 
 
 def _expected(kind: ValueType) -> Any:
-    """Return what rules see of a key of `expect`."""
     if Range in kind.models:
         return RangeFacts
     return kind.core if kind.item is None else GenericAlias(tuple, (kind_of(kind.item).core, ...))

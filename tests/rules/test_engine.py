@@ -388,9 +388,10 @@ def test_exemptions_come_and_go_with_a_reload() -> None:
     assert [each[2:] for each in world.told.resolves] == [("a", NOON, Resolution.EXEMPTED)]
     live = world.policy.app(LIVE)
     assert [list(live.tasks_with(Outcome.EXEMPT, each.rule)) for each in live.findings()] == [["a"]]
-    world.apply(MIXED)
+    world.apply(rule("mixed", 'task.mix_mode == "mixed"', message='"not mixed"'))
     report = world.report("mixed")
     assert (report.violations, report.exempted, report.opened) == (2, 0, 1)
+    assert world.told.opens == [(LIVE, "mixed", "a", "not mixed")]
 
 
 async def test_new_rules_are_left_out_until_all_tasks_are_evaluated() -> None:
@@ -452,20 +453,24 @@ def test_the_number_of_tasks_is_evaluated() -> None:
 
 
 def test_ages_survive_a_restart() -> None:
-    """Saved findings give what still violates its age back, for the same version of a rule; the rest begins now."""
+    """Saved findings give what still violates its age back, for the same version of a rule; the rest begins now.
+
+    What was saved is saved again until the baseline, and no age lies in the future.
+    """
     first = _evaluated(SHORT)
     saved = first.policy.app(LIVE).counted.saved()
     assert saved[MIXED.rule.version] == {"a": NOON, "c": NOON}
     second = PolicyWorld(MIXED)
     second.clock.advance(1000)
-    second.policy.restore(LIVE, saved)
-    assert second.policy.app(LIVE).counted.saved() == {MIXED.rule.version: {"a": NOON, "c": NOON}}
-    for task_id, mode in (("a", "single"), ("c", "mixed"), ("d", "single")):
+    known = {**saved[MIXED.rule.version], "e": NOON + 5000, "gone": NOON}
+    second.policy.restore(LIVE, {MIXED.rule.version: known, ("else",): {"a": 1.0}})
+    assert second.policy.app(LIVE).counted.saved() == {MIXED.rule.version: known}
+    for task_id, mode in (("a", "single"), ("c", "mixed"), ("d", "single"), ("e", "single")):
         second.put(task_id, mix_mode=mode)
     second.collect(baseline=True)
-    assert second.open() == {"mixed": {"a": NOON, "d": NOON + 1000}}
+    assert second.open() == {"mixed": {"a": NOON, "d": NOON + 1000, "e": NOON + 1000}}
     assert second.report("mixed").oldest_violation == NOON
-    assert second.policy.app(LIVE).counted.saved() == {MIXED.rule.version: {"a": NOON, "d": NOON + 1000}}
+    assert second.policy.app(LIVE).counted.saved() == {MIXED.rule.version: second.open()["mixed"]}
     assert second.told.opens == []
     assert second.told.found_at_baselines == [(LIVE, "mixed", "d", "d is single")]
 

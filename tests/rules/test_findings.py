@@ -1,7 +1,7 @@
 """Tests of the findings of one app, whatever its tasks are."""
 
 from exporter.rules.findings import MOST_MOVES, AnyRule, CountedFindings
-from exporter.rules.rule import NOT_APPLICABLE, PASS, UNKNOWN, VIOLATION, Severity, nothing_known
+from exporter.rules.rule import PASS, UNKNOWN, VIOLATION, Severity, nothing_known
 from tests.support.policy_world import LIVE, Told, rule
 
 ONE = rule("one", "true")
@@ -24,32 +24,6 @@ def _counted() -> tuple[CountedFindings, Told]:
 def _record(counted: CountedFindings, task_id: str, before: bytes, *after: int, now: float = 10.0) -> bytes:
     counted.record(task_id, before, bytes(after), now=now, text=_text)
     return bytes(after)
-
-
-def test_other_rules_take_over_what_stays() -> None:
-    """The places of outcomes are reported by version of the rule; what is open by it stays, what went is forgotten."""
-    counted, reported = _counted()
-    _record(counted, "a", nothing_known(2), PASS, VIOLATION)
-    _record(counted, "b", nothing_known(2), NOT_APPLICABLE, PASS)
-    _record(counted, "c", nothing_known(2), NOT_APPLICABLE, NOT_APPLICABLE)
-    counted.settle()
-    assert counted.set_rules([ONE, THREE], None, order=[THREE, ONE]) == [1, None]
-    (one,) = counted.reports(lambda _: 5)
-    assert (one.rule, one.violations, one.evaluated, one.not_applicable) == ("one", 1, 2, 1)
-    assert counted.saved() == {THREE.rule.version: {}, ONE.rule.version: {"a": 10.0}}
-    assert reported.resolves == []
-
-
-def test_saved_ages_are_kept_until_the_baseline() -> None:
-    """What was saved is saved again before anything was evaluated, and never lies in the future."""
-    counted, _ = _counted()
-    saved = {ONE.rule.version: {"a": 3.0, "b": 99.0, "gone": 4.0}, ("else",): {"a": 1.0}}
-    counted.restore(saved)
-    assert counted.saved()[ONE.rule.version] == saved[ONE.rule.version]
-    for task_id in "ab":
-        _record(counted, task_id, nothing_known(2), PASS, VIOLATION)
-    counted.settle()
-    assert counted.saved()[ONE.rule.version] == {"a": 3.0, "b": 10.0}
 
 
 def test_saved_ages_are_forgotten_with_the_baseline() -> None:

@@ -259,6 +259,15 @@ def _pushing(app: AppKey, task_id: str, url: int) -> list[tuple[Any, ...]]:
         ("set_wall_clock", ENDS_AT),
     ]
 )
+@example(  # other rules come while tasks are evaluated
+    [
+        ("apply", ["mixed"], False),
+        ("be_slow",),
+        *(("put", LIVE, task_id, [], "mixed", None) for task_id in "abc"),
+        ("collect", LIVE, True),
+        ("apply", ["idle"], False),
+    ]
+)
 @example(  # a task pushes to what another one does, and then no more
     [
         ("apply", ["alone"], False),

@@ -150,9 +150,8 @@ def _gauge_histogram_sections(declaration: Declaration, samples: Iterable[Sample
     for values, value in samples:
         if isinstance(value, Distribution):
             labels = label_text(names, values)
-            start = f"{name}_bucket{{{labels},le=" if labels else f"{name}_bucket{{le="
             places = zip(_quoted_bounds(value.bounds), value.counts, strict=True)
-            own_buckets = [f"{start}{bound}}} {number(count)}\n" for bound, count in places]
+            own_buckets = [f"{name}_bucket{{{labels},le={bound}}} {number(count)}\n" for bound, count in places]
             count = _line(f"{name}_gcount", labels, value.counts[-1])
             total = _line(f"{name}_gsum", labels, value.total)
             buckets += own_buckets

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -135,14 +134,6 @@ def test_what_lies_beyond_the_border_is_not_rendered() -> None:
     border = max(shard for shard, chosen in some_fit.shards.items() if chosen)
     some_fit.subset.put(listed_task(outside.task_id, LARGE))
     assert some_fit.take() <= {border, border + 1}
-
-
-@pytest.mark.parametrize("max_series", [1, 100_000])
-def test_without_tasks_there_is_nothing(max_series: int) -> None:
-    """An empty subset has nothing to render after the first look."""
-    empty = Followed(max_series)
-    empty.take()
-    assert (empty.published, empty.subset.omitted_series, empty.take()) == (set(), 0, set())
 
 
 def test_equal_ids_of_two_apps_are_two_tasks() -> None:

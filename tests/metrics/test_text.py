@@ -114,12 +114,6 @@ def test_numbers_are_written_as_by_the_official_client(value: float) -> None:
     assert number(value) == floatToGoString(value)  # type: ignore[no-untyped-call]
 
 
-@pytest.mark.parametrize("value", [True, False])
-def test_truths_are_numbers(value: bool) -> None:
-    """A truth is written as 1 or 0."""
-    assert number(value) == ("1.0" if value else "0.0")
-
-
 @given(st.lists(st.sampled_from(HOSTILE) | st.text(st.characters(exclude_categories=["Cs"])), min_size=2, max_size=2))
 def test_hostile_label_values_come_back_as_they_went(values: list[str]) -> None:
     """Whatever is in a name, both of the official parsers read one sample with exactly that value."""
@@ -144,17 +138,3 @@ def test_a_family_without_samples_still_has_its_headers() -> None:
     declaration = Declaration(name="x_total", kind="counter", help="X.")
     assert _rendered(declaration, [], openmetrics=False) == "# HELP x_total [STABLE] X.\n# TYPE x_total counter\n"
     assert _rendered(declaration, [], openmetrics=True) == "# HELP x [STABLE] X.\n# TYPE x counter\n"
-
-
-def test_a_family_without_labels_has_no_braces() -> None:
-    """One series, and its name alone."""
-    declaration = Declaration(name="x", kind="gauge", help="X.")
-    assert sections(declaration, [((), 2)]) == (b"x 2.0\n",)
-
-
-def test_gauge_histograms_without_labels() -> None:
-    """The bound is then the only label."""
-    declaration = Declaration(name="x", kind="gaugehistogram", help="X.")
-    buckets, count, total = b'x_bucket{le="1.0"} 1.0\nx_bucket{le="+Inf"} 2.0\n', b"x_gcount 2.0\n", b"x_gsum 5.0\n"
-    found = sections(declaration, [((), Distribution((1,), (1, 2), 5))])
-    assert found == (buckets, count, total, buckets + count + total)

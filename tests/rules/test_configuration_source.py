@@ -123,23 +123,6 @@ def test_a_configuration_without_files_never_changes() -> None:
     assert not _changed(source)
 
 
-RULE = "rules:\n  - {name: %s, title: A rule, severity: info, expect: task.audio_only}\n"
-
-
-def test_a_file_of_rules_that_changes_is_noticed(tmp_path: Path) -> None:
-    """Rule files are watched as files of apps are, and a load brings their rules in."""
-    path = write_configuration(tmp_path, account(ENDPOINT))
-    path.write_text(path.read_text() + "policy: {default_rules: false, rule_files: [rules/*.yml]}\n")
-    source = ConfigurationSource.of_file(path, {})
-    assert source.load().rule_set.rules == ()
-
-    for name in ("one", "another"):
-        _replace(tmp_path / "rules" / "team.yml", RULE % name)
-        assert _changed(source)
-        assert [rule.rule.name for rule in source.load().rule_set.rules] == [name]
-        assert not _changed(source)
-
-
 @pytest.mark.parametrize("change", ["another file of the same size", "a new file"])
 def test_what_is_written_while_it_is_read_is_noticed(change: str, tmp_path: Path) -> None:
     """Whatever changes after a file was read is loaded next, also within one tick of the times of files."""

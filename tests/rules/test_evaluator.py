@@ -1,7 +1,6 @@
 """Tests of how often rules are evaluated, and of what waits for it."""
 
 from collections.abc import Mapping, Sequence
-from math import inf
 from typing import Any, TypeAlias
 
 import pytest
@@ -111,13 +110,6 @@ def test_a_scope_leaves_other_rules_alone(scope: Scope, known: set[str]) -> None
     outcomes = _evaluate(evaluator, _subject("a"), scope)
     evaluated = {each.rule.name for each, outcome in zip(evaluator.rules, outcomes, strict=True) if outcome != UNKNOWN}
     assert evaluated == known
-
-
-def test_what_rules_need_of_time_and_exemptions_is_known() -> None:
-    """Whether anything is to be done as time goes by follows from the rules."""
-    assert _evaluator([YOUNG]).limits
-    assert not _evaluator([CONFIGURED, SHARED, NAMED]).limits
-    assert _evaluator([CONFIGURED]).ended_exemptions(inf) == 0
 
 
 BROKEN = rule("broken", "task.users > 1", when="task.mix_mode != '' // not for all")

@@ -36,16 +36,6 @@ def test_the_choice_depends_on_the_tasks_alone(toggled: list[int], most: int) ->
     assert len(examples.first(most)) == min(most, len(tasks))
 
 
-def test_one_task_moves_one_example_at_most() -> None:
-    """A task that goes is replaced by one other, and the rest stays."""
-    tasks = {f"task-{number}" for number in range(1000)}
-    examples = StableExamples(tasks)
-    before = examples.first(5)
-    tasks.remove(before[0])
-    examples.removed(before[0])
-    assert examples.first(5)[:4] == before[1:]
-
-
 def test_few_of_many_tasks_are_kept_in_order() -> None:
     """Any number of tasks may come without all of them being kept a second time."""
     tasks: set[str] = set()

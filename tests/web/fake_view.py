@@ -144,6 +144,11 @@ def entry(task_id: str, task_configuration: Configuration = FULL, channel_id: st
     return Entry.of(task, first_seen=NOW - 60, last_changed=NOW - 30, sent_at=0.0)
 
 
+def push_key(state: str, expires_at: int | None, signer: str = "tencent", *, expired_at_start: bool = False) -> PushKey:
+    """Return the key of a push URL."""
+    return PushKey(state, expires_at, expired_at_start=expired_at_start, signer=signer)
+
+
 class FakeView:
     """Answers as told, and remembers what it was asked."""
 

@@ -1,13 +1,12 @@
 """The routes over real HTTP: what they answer, with which headers, and what is counted; scrapes that come together."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from itertools import product
 from typing import NoReturn
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientConnectionError, ClientResponse, ClientTimeout, web
+from aiohttp.test_utils import TestClient, TestServer
 from structlog.testing import capture_logs
 
 from exporter.metrics.exposition import Format
@@ -199,79 +198,56 @@ LIMITS = Limits(most_scrapes=2, slow_scrape_seconds=2.0)
 
 
 class Readers:
-    """Scrapes that last until they are released."""
+    """Scrapes that last until they are released, of two paths under one limit."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: SetClock) -> None:
         self.release = asyncio.Event()
-        self.begun = asyncio.Semaphore(0)
-        self.port = 0
+        self._begun = asyncio.Semaphore(0)
+        scrapes = Scrapes(LIMITS, clock.monotonic)
+        app = web.Application()
+        app.add_routes([web.get(path, scrapes.bounded(self._metrics)) for path in ("/metrics", "/metrics/tasks")])
+        self.client = TestClient(TestServer(app), timeout=ClientTimeout(20))
 
-    async def scrape(self, path: str = "/metrics") -> bytes:
-        """Return the answer; nothing where the scrape was cut off."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        writer.write(b"GET %s HTTP/1.0\r\n\r\n" % path.encode())
-        try:
-            return await reader.read()
-        finally:
-            writer.close()
-
-    async def begin(self, path: str = "/metrics") -> asyncio.Task[bytes]:
-        """Begin a scrape and return when the server works on it."""
-        task = asyncio.create_task(self.scrape(path))
-        await self.begun.acquire()
-        return task
-
-
-@asynccontextmanager
-async def reading(clock: SetClock) -> AsyncIterator[Readers]:
-    """Serve two paths of metrics under one limit."""
-    readers = Readers()
-
-    async def metrics(_request: web.Request) -> web.Response:
-        readers.begun.release()
-        await readers.release.wait()
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        self._begun.release()
+        await self.release.wait()
         return web.Response(text="up 1\n")
 
-    scrapes = Scrapes(LIMITS, clock.monotonic)
-    app = web.Application()
-    app.add_routes([web.get(path, scrapes.bounded(metrics)) for path in ("/metrics", "/metrics/tasks")])
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    readers.port = runner.addresses[0][1]
-    try:
-        yield readers
-    finally:
-        readers.release.set()
-        await runner.cleanup()
+    async def begin(self, path: str = "/metrics") -> asyncio.Task[ClientResponse]:
+        """Begin a scrape and return when the server works on it."""
+        task = asyncio.ensure_future(self.client.get(path))
+        await self._begun.acquire()
+        return task
 
 
 async def test_one_too_many_is_reported_to_come_again() -> None:
     """Beyond the limit, which all paths share, the answer is 503 with Retry-After; those under way are not touched."""
-    async with reading(SetClock()) as readers:
+    readers = Readers(SetClock())
+    async with readers.client as client:
         under_way = [await readers.begin("/metrics"), await readers.begin("/metrics/tasks")]
-        refused = await readers.scrape()
-        assert b" 503 " in refused
-        assert b"\r\nRetry-After: 1\r\n" in refused
-        assert refused.endswith(b"\r\n\r\n2 scrapes are under way\n")
+        refused = await client.get("/metrics")
+        assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
+        assert await refused.text() == "2 scrapes are under way\n"
         readers.release.set()
-        assert all(b" 200 " in answer for answer in await asyncio.gather(*under_way))
-        assert b" 200 " in await readers.scrape()
+        assert [(await scrape).status for scrape in under_way] == [200, 200]
+        assert (await client.get("/metrics")).status == 200
 
 
 async def test_the_oldest_gives_way_once_it_is_slow() -> None:
     """At the limit a scrape that takes long is cut off, the oldest one alone, and the new one is answered."""
     clock = SetClock()
-    async with reading(clock) as readers:
+    readers = Readers(clock)
+    async with readers.client as client:
         slow = await readers.begin()
         clock.seconds = 1.0
         quick = await readers.begin()
         clock.seconds = 2.5
         new = await readers.begin()
-        assert await slow == b""
-        assert b" 503 " in await readers.scrape(), "the next oldest is not slow yet"
+        with pytest.raises(ClientConnectionError):
+            await slow
+        assert (await client.get("/metrics")).status == 503, "the next oldest is not slow yet"
         readers.release.set()
-        assert all(b" 200 " in answer for answer in await asyncio.gather(quick, new))
+        assert [(await scrape).status for scrape in (quick, new)] == [200, 200]
 
 
 @pytest.mark.parametrize(

@@ -10,28 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.core.task import Configuration, Encoding, Output, Pane
-from exporter.rules.facts import PushKey
 from exporter.rules.rule import Outcome
 from exporter.rules.vocabulary import TaskFacts
 from exporter.web.api.tasks_api import MOST_PARTS, all_tasks, task_document, task_with_findings_document
 from exporter.web.lists import AT_ONCE
-from exporter.web.query import Query, cursor_after
+from exporter.web.query import Query
 from exporter.web.responses import json_text
 from exporter.web.view import FindingDetail, RuleView, TaskFinding, TaskView
 from tests.metrics.builders import configuration, configurations, encoding, push
 from tests.support.virtual_time import timed
 from tests.web.api.api_view import document, followed, page_of
-from tests.web.fake_view import NOW, PENDING, FakeView, app_view, entry, findings, recorded, rule, status
+from tests.web.fake_view import NOW, PENDING, FakeView, app_view, entry, findings, push_key, recorded, rule, status
 
 Name = tuple[str, str, str]
 T = 1_800_000_000
 
 APPS = [app_view(app_id="b"), app_view(app_id="a"), app_view(account="another", app_id="z")]
-
-
-def key(state: str, expires_at: int | None, *, expired_at_start: bool = False) -> PushKey:
-    """Return the key of a push URL."""
-    return PushKey(state, expires_at, expired_at_start=expired_at_start, signer="tencent")
 
 
 CODECS = (("H.264", 1500), ("H.265", 3000), ("H.264", None))
@@ -56,9 +50,9 @@ def view_of_three_apps() -> FakeView:
         ]
         view.put(tasks, app.status.account, app.status.app_id)
     view.push_keys = {
-        "task-1": (key("expired", 1_700_000_000),),
-        "task-2": (key("unsigned", None), key("expired", 1)),
-        "task-3": (key("valid", 2_000_000_000),),
+        "task-1": (push_key("expired", 1_700_000_000),),
+        "task-2": (push_key("unsigned", None), push_key("expired", 1)),
+        "task-3": (push_key("valid", 2_000_000_000),),
     }
     view.shown_rules = [RuleView(rule("loud")), RuleView(rule("bare"))]
     view.violations = [
@@ -171,19 +165,6 @@ def test_pages_show_every_lasting_task_once(limit: int, moments: list[set[tuple[
     assert {("production", *name) for name in lasting} <= set(seen)
 
 
-@pytest.mark.parametrize("last", ORDER)
-def test_a_cursor_survives_its_task(last: Name) -> None:
-    """The next page begins behind the last task shown, also when that one or its app is gone meanwhile."""
-    view = view_of_three_apps()
-    rest = ORDER[ORDER.index(last) + 1 :]
-    cursor = cursor_after(*last)
-    assert names(page_of(view, "tasks", cursor=cursor)["tasks"]) == rest
-    del view.entries[last[:2]][last[2]]
-    assert names(page_of(view, "tasks", cursor=cursor)["tasks"]) == rest
-    view.apps = [app for app in APPS if (app.status.account, app.status.app_id) != last[:2]]
-    assert names(page_of(view, "tasks", cursor=cursor)["tasks"]) == [name for name in rest if name[:2] != last[:2]]
-
-
 @pytest.mark.parametrize("limit", [1, 2, 4, 9])
 @pytest.mark.parametrize(
     ("sort", "order"), [("push_expires", "231"), ("video_bitrate", "123"), ("-video_bitrate", "213")]
@@ -216,7 +197,7 @@ def test_a_page_of_many_tasks_lets_others_run() -> None:
 def test_keys_of_outputs_are_shown_as_they_are_now() -> None:
     """Each output has the state and expiry of its key, the task the earliest expiry."""
     of = configuration(outputs=(push(), push()))
-    keys = (key("valid", 1_900_000_000), key("expired", T, expired_at_start=True))
+    keys = (push_key("valid", 1_900_000_000), push_key("expired", T, expired_at_start=True))
     shown = json.loads(json_text(task_document(status(), entry("task-1", of), [], keys)))["configuration"]
     assert [
         (output["signer"], output["push_auth"], output["push_expires"], output["expired_at_start"])

@@ -135,7 +135,7 @@ def test_only_what_is_shown_is_looked_up() -> None:
 
 
 @given(
-    st.integers(1, 5),
+    st.sampled_from([1, 2, 3, 5, 10]),
     st.lists(st.sets(st.sampled_from(["task-0", "task-1x", "task-5", "task-7", "zzz", ""])), max_size=15),
 )
 def test_pages_show_every_lasting_violation_once(limit: int, removals: list[set[str]]) -> None:
@@ -156,17 +156,6 @@ def test_pages_show_every_lasting_violation_once(limit: int, removals: list[set[
     changing = {"task-1x", "zzz", *(task_id for gone in removals for task_id in gone)}
     lasting = [("production", "live-main", name, task_id) for name in names for task_id in base]
     assert [item for item in seen if item[3] not in changing] == [item for item in lasting if item[3] not in changing]
-
-
-@pytest.mark.parametrize("last", ORDER)
-def test_a_cursor_survives_its_item(last: Shown) -> None:
-    """The next page begins behind the last item shown, also when that one, its rule or its app is gone meanwhile."""
-    account, app_id, name, task_id = last
-    cursor = cursor_after(account, app_id, name, task_id or "")
-    without = [group for group in GROUPS if (group.account, group.app_id, group.rule.name) != last[:3]]
-    rest = ORDER[ORDER.index(last) + 1 :]
-    for groups, expected in ((GROUPS, rest), (without, [item for item in rest if item[:3] != last[:3]])):
-        assert shown(page_of(view_of(groups), "violations", cursor=cursor)["violations"]) == expected
 
 
 def test_a_query_by_time_lets_others_run_after_each_rule() -> None:

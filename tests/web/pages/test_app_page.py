@@ -9,13 +9,12 @@ from exporter.collector.inventory import Entry
 from exporter.collector.past import FieldChange
 from exporter.core.collection_state import State
 from exporter.core.task import Output
-from exporter.rules.facts import PushKey
 from exporter.rules.rule import Severity
 from exporter.web.pages.app_pages import TASKS_PARAMETERS, task_page
 from exporter.web.query import Query
 from tests.metrics.builders import configuration, encoding
 from tests.support.virtual_time import finished, timed
-from tests.web.fake_view import FULL, NOW, PENDING, FakeView, app_view, entry, findings, recorded, rule
+from tests.web.fake_view import FULL, NOW, PENDING, FakeView, app_view, entry, findings, push_key, recorded, rule
 from tests.web.pages.page_view import page_of
 
 PATH = "/apps/production/live-main"
@@ -150,12 +149,7 @@ FEW = [
 FEW[2] = Entry.of(FEW[2].task, first_seen=NOW, last_changed=NOW, sent_at=0.0)
 
 
-def key(state: str, expires_at: int) -> PushKey:
-    """Return the key of a push URL."""
-    return PushKey(state, expires_at, expired_at_start=False, signer="tencent")
-
-
-KEYS = {"t-1": (key("valid", 300), key("valid", 200)), "t-3": (key("expired", 100),)}
+KEYS = {"t-1": (push_key("valid", 300), push_key("valid", 200)), "t-3": (push_key("expired", 100),)}
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.core.task import Configuration, Encoding, Output, Pane, Sei
-from exporter.rules.facts import PushKey
 from exporter.rules.rule import Outcome, Severity
 from exporter.web.pages.task_page import LONG_SIDE, MOST_PANES, PaneLayout, pane_layout
 from exporter.web.view import FindingDetail, TaskFinding
 from tests.metrics.builders import configuration, encoding
-from tests.web.fake_view import FULL, NOW, FakeView, app_view, entry, recorded, rule
+from tests.web.fake_view import FULL, NOW, FakeView, app_view, entry, push_key, recorded, rule
 from tests.web.pages.page_view import Page, page_of
 
 NO_SEI = Sei(None, None, None, None, None, has_payload=False)
@@ -224,10 +223,10 @@ async def test_keys_of_push_urls_have_their_signer_and_expiry() -> None:
     view.put([entry("t-1", configuration(outputs=(*signed, empty)))])
     view.push_keys = {
         "t-1": (
-            PushKey("expiring", int(NOW) + 3 * 3600, expired_at_start=False, signer="tencent"),
-            PushKey("expired", int(NOW) - 3600, expired_at_start=False, signer="oss"),
-            PushKey("unreadable", None, expired_at_start=False, signer="huawei"),
-            PushKey("unsigned", None, expired_at_start=False, signer="none"),
+            push_key("expiring", int(NOW) + 3 * 3600, "tencent"),
+            push_key("expired", int(NOW) - 3600, "oss"),
+            push_key("unreadable", None, "huawei"),
+            push_key("unsigned", None, "none"),
         )
     }
     text = " ".join((await page_of(view, PATH)).text.split())

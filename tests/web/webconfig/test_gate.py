@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import bcrypt
@@ -17,7 +18,7 @@ from structlog.testing import capture_logs
 
 from exporter.config.mistakes import ConfigError
 from exporter.web.application import application
-from exporter.web.http_server import Limits, start
+from exporter.web.http_server import DEFAULT_LIMITS, Limits, Running, start
 from exporter.web.responses import SAFE_HEADERS
 from exporter.web.webconfig.gate import Gate, gate_of
 from exporter.web.webconfig.web_config import FollowedWebConfig
@@ -256,37 +257,32 @@ def test_http2_is_taken_and_said_not_to_be_spoken(http2: str, lines: int, direct
     assert [entry["event"] for entry in logs] == ["http2 is not spoken here, clients get HTTP/1.1"] * lines
 
 
-async def test_a_server_speaks_tls_and_closes_on_whoever_does_not(directory: Path, authority: trustme.CA) -> None:
-    """A listener with certificates answers HTTPS alone, and says so in its URLs."""
+@asynccontextmanager
+async def serving_tls(directory: Path, limits: Limits = DEFAULT_LIMITS) -> AsyncIterator[Running]:
+    """Serve with the certificates of a directory."""
     (directory / "web.yml").write_text("tls_server_config: {cert_file: server.pem, key_file: server.key}\n")
     gate = gate_of(directory / "web.yml", SetClock(), health_without_auth=False)
-    running = await start(application(FakeView(), SetClock()), [socket.create_server(("127.0.0.1", 0))], gate=gate)
+    app, sockets = application(FakeView(), SetClock()), [socket.create_server(("127.0.0.1", 0))]
+    running = await start(app, sockets, gate=gate, limits=limits)
     try:
-        assert running.scheme == "https"
-        async with ClientSession() as session:
-            url = f"https://{running.addresses[0]}/-/healthy"
-            async with session.get(url, ssl=client_context(authority)) as answer:
-                assert answer.status == 200
-            with pytest.raises(ClientConnectionError):
-                await session.get(url.replace("https", "http"))
+        yield running
     finally:
         await running.close(1)
+
+
+async def test_a_server_speaks_tls_and_closes_on_whoever_does_not(directory: Path, authority: trustme.CA) -> None:
+    """A listener with certificates answers HTTPS alone, and says so in its URLs."""
+    async with serving_tls(directory) as running, ClientSession() as session:
+        url = f"{running.scheme}://{running.addresses[0]}/-/healthy"
+        async with session.get(url, ssl=client_context(authority)) as answer:
+            assert answer.status == 200
+        with pytest.raises(ClientConnectionError):
+            await session.get(url.replace("https", "http"))
 
 
 async def test_a_client_that_never_begins_tls_is_cut_off(directory: Path) -> None:
     """Anyone who connects and says nothing does not keep the connection."""
-    (directory / "web.yml").write_text("tls_server_config: {cert_file: server.pem, key_file: server.key}\n")
-    gate = gate_of(directory / "web.yml", SetClock(), health_without_auth=False)
-    running = await start(
-        application(FakeView(), SetClock()),
-        [socket.create_server(("127.0.0.1", 0))],
-        gate=gate,
-        limits=Limits(longest_handshake_seconds=0.1),
-    )
-    try:
+    async with serving_tls(directory, Limits(longest_handshake_seconds=0.1)) as running, asyncio.timeout(60):
         reader, writer = await asyncio.open_connection(*running.addresses[0].split(":"))
-        async with asyncio.timeout(60):
-            assert await reader.read() == b""
+        assert await reader.read() == b""
         writer.close()
-    finally:
-        await running.close(1)

@@ -1,7 +1,6 @@
 """TLS as the file asks for it, where `test_node_exporter.py` does not compare what clients get."""
 
 import ssl
-from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -70,21 +69,6 @@ def test_a_curve_that_can_not_be_set_is_refused(issued: trustme.LeafCert, monkey
     with pytest.raises(TlsError) as refused:
         context(issued, curve_preferences=("X25519",))
     assert refused.value.key == "curve_preferences"
-
-
-@pytest.mark.parametrize(
-    ("changes", "key"),
-    [
-        ({"curve_preferences": ("X25519", "CurveP256")}, "curve_preferences"),
-        ({"min_version": "TLS13", "max_version": "TLS12"}, "min_version"),
-        ({"max_version": "TLS12", "cipher_suites": ("TLS_AES_128_GCM_SHA256",)}, "cipher_suites"),
-    ],
-)
-def test_what_can_not_be_done_is_refused(changes: Mapping[str, Any], key: str, issued: trustme.LeafCert) -> None:
-    """The key that is at fault is named."""
-    with pytest.raises(TlsError) as refused:
-        context(issued, **changes)
-    assert refused.value.key == key
 
 
 @pytest.mark.parametrize(

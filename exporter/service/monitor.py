@@ -175,6 +175,8 @@ class Monitor:
 
     def look_at_clock(self) -> None:
         """Withdraw what has become too old; to be called about every second."""
+        with self.supervisor.guarded(Component.SCHEDULE):
+            self._schedule.look_at_clock()
         with self.supervisor.guarded(Component.RULES):
             self.policy.tick()
         for key, app in self.apps.items():
@@ -193,7 +195,6 @@ class Monitor:
                 if key[0] in outlook.accounts:
                     with self.supervisor.guarded(Component.STATUS, key):
                         app.collector.set_intervals(intervals)
-        self._schedule.heed_intervals()
 
     def forecasts(self) -> tuple[Forecast, ...]:
         """Return what is to be expected of each budget at the rates and numbers of tasks as they are now."""

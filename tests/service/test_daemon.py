@@ -302,7 +302,7 @@ async def test_reloads_that_come_together_do_not_mix(simulator: Simulated) -> No
         await asyncio.gather(*reloads)
 
         assert [view.status.app_id for view in one.daemon.view.statuses()] == ["app-1", "app-2"]
-        scheduled = sorted((collector.app.id, kind) for collector, kind in one.daemon._monitor._schedule._turns)
+        scheduled = sorted((collector.app.id, kind) for collector, kind in one.daemon._monitor._schedule._jobs)
         assert scheduled == [(app, kind) for app in ("app-1", "app-2") for kind in ("sweep", "update")]
         await one.until_data_of("app-1", "app-2")
         assert 'app_id="app-3"' not in await one.metrics()

@@ -9,6 +9,7 @@ import itertools
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime, tzinfo
 from functools import cache, lru_cache
 from typing import Any, TypeVar, cast
 
@@ -239,7 +240,8 @@ async def playing(
     )
     world = World(service, clock, configured, collection)
     with pytest.MonkeyPatch.context() as patch:
-        # Virtual time does not wait for threads.
+        # APScheduler looks at the wall clock by itself, and virtual time does not wait for threads.
+        patch.setattr("apscheduler.schedulers.base.datetime", _datetime_of(clock))
         patch.setattr("exporter.core.threads.Worker.run", at_once)
         async with _running(world):
             yield world
@@ -264,3 +266,14 @@ async def _running(world: World) -> AsyncIterator[None]:
     finally:
         beating.cancel()
         await world.monitor.close()
+
+
+def _datetime_of(clock: VirtualClock) -> type[datetime]:
+    """Return a `datetime` whose present is that of a clock."""
+
+    class SimulatedDatetime(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override] # a plain one is what is wanted
+            return datetime.fromtimestamp(clock.now(), tz)
+
+    return SimulatedDatetime

@@ -156,6 +156,7 @@ class Schedule:
             self._skip(collector, kind, Skip.BACKOFF)
         elif collector.crowded(kind):
             self._skip(collector, kind, Skip.BUDGET)
+            return  # a wanted sweep would find the same at once
         elif turn := asyncio.current_task():
             self._turns[collector, kind] = turn
             try:

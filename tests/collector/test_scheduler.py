@@ -181,6 +181,16 @@ async def test_a_budget_that_does_not_suffice_leaves_turns_out(scene: Scene) -> 
 
 
 @on_schedule
+async def test_a_wanted_sweep_for_which_the_budget_does_not_suffice_is_left_out_once(scene: Scene) -> None:
+    """It is tried again at its turn, or after the next update, not all the time."""
+    app = scene.collector(interval=1, sweep=5)
+    await scene.seconds_pass(3)
+    app.crowded_kinds, app.wants_sweep = {Kind.SWEEP}, True
+    await scene.seconds_pass(5)
+    assert 1 <= scene.skips["app", Skip.BUDGET] <= 7
+
+
+@on_schedule
 async def test_stretched_intervals_are_heeded(scene: Scene) -> None:
     """When the effective interval changes, turns come at the new one."""
     app = scene.collector(interval=1)

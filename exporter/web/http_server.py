@@ -118,7 +118,6 @@ class _Connection(asyncio.Protocol):
         self.protocol = asyncio.Protocol()  # aiohttp's, from when the connection is admitted
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start, or refuse if there are too many."""
         self._transport = cast("asyncio.Transport", transport)
         if not self._connections.has_room():
             self._refuse("503 Service Unavailable", "too many connections, all of them are being answered\n")
@@ -130,7 +129,6 @@ class _Connection(asyncio.Protocol):
         self.protocol.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Pass data on, unless the request is too large."""
         if not self._is_answering:
             self._request_bytes += len(data)
             if self._request_bytes > self._limits.longest_request_bytes:
@@ -155,12 +153,10 @@ class _Connection(asyncio.Protocol):
         self.protocol.connection_lost(exc)
 
     def answer_begins(self) -> None:
-        """Note that a request is complete."""
         self._is_answering, self._is_idle, self._request_bytes = True, False, 0
         self._end_within(self._limits.longest_answer_seconds)
 
     def answer_is_made(self) -> None:
-        """Note that a response is made; its end may still have to be sent."""
         self._is_answering, self._is_idle = False, True
         self._end_within(self._limits.longest_idle_seconds)
 

@@ -215,10 +215,10 @@ class Query(Struct, frozen=True, kw_only=True):
         """Return the sorted number and names of the last item before a cursor. Raises BadQueryError."""
         if not self.after:
             return -inf, *[""] * names
-        number = self.after[:-names]
+        number, last = self.after[:-names], self.after[-names:]
         try:
-            if len(number) == is_sorted:
-                return float(number[0]) if number else 0.0, *self.after[-names:]
+            if len(number) == is_sorted and all(last[:-1]):  # a TaskId can be empty, that of the app as a whole
+                return float(number[0]) if number else 0.0, *last
         except ValueError:
             pass
         raise BadQueryError("cursor is of another order, expected the next_cursor of an answer to the same query")

@@ -65,7 +65,6 @@ def _liking(accept: str, media: str, versions: Collection[str] = ()) -> tuple[fl
 
 
 def _entries(header: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield each value that a header lists, with its parameters."""
     for entry in filter(str.strip, header.lower().split(",")):
         value, *rest = entry.split(";")
         pairs = (parameter.partition("=") for parameter in rest)

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Annotated, Final, Literal
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from exporter.collector.past import PastViolation
 from exporter.collector.status import Status
@@ -127,8 +126,7 @@ async def resolved_listing(view: View, query: Query) -> Listing:
     past = view.past()
     apps = await past.apps()
     query.require_known(view, former_apps=apps)
-    query = replace(query, after=query.after[:1])
-    if query.after and not NUMBER.fullmatch(query.after[0]):
+    if query.after and (any(query.after[1:]) or not NUMBER.fullmatch(query.after[0])):
         raise BadQueryError("cursor is not of a page of state=resolved, expected the next_cursor of an answer")
     found = await past.violations(query.of_past(query.limit + 1, ended=True))
     rules = {shown.rule.name: shown.rule for shown in view.rules()}

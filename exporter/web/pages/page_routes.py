@@ -57,7 +57,6 @@ def _place(group: FindingsView) -> tuple[Any, ...]:
 
 
 async def _counted(group: FindingsView, query: Query) -> FindingsView:
-    """Return a group with the number of its findings that match by time."""
     if not query.by_time:
         return group
     await asyncio.sleep(0)
@@ -83,7 +82,6 @@ def _oldest_first(one: Finding) -> tuple[float, str]:
 
 
 def _summaries(groups: Iterable[FindingsView], query: Query) -> Sequence[Mapping[str, Any]]:
-    """Return a row for each rule with findings, the severest and then the most frequent first."""
     by_rule: dict[str, list[FindingsView]] = {}
     for group in groups:
         if group.count:

@@ -106,7 +106,6 @@ class Gate:
         return refusal
 
     async def _add_headers(self, _request: web.Request, response: web.StreamResponse) -> None:
-        """Set the configured headers, which override the exporter's own."""
         response.headers.update(self.followed.current().headers)
 
 

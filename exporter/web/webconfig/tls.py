@@ -83,7 +83,6 @@ def handshake_that_asks_for(allowed: Collection[str]) -> type[ssl.SSLObject]:
 
     class NamedClientConnection(ssl.SSLObject):
         def do_handshake(self) -> None:
-            """Perform the handshake as far as possible; raises SSLError if it failed or waits for data."""
             super().do_handshake()
             if not set(allowed).intersection(subject_names(self.getpeercert() or {})):
                 raise ssl.SSLCertVerificationError("the client's certificate has no allowed name")
@@ -241,7 +240,6 @@ def read_tls_server_config(
         return None
 
     def pem(key: str) -> bytes | None:
-        """Return the content of a key or its file, a path from `directory`; None if there is none."""
         name = getattr(config, f"{key}_file")
         if not name:
             text = getattr(config, key)
@@ -269,7 +267,6 @@ def read_tls_server_config(
 
 
 def _client_problems(config: TlsServerConfig) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with the way in which clients are asked for certificates."""
     name = config.client_auth_type
     if name in NOT_POSSIBLE:
         text = f"client_auth_type {name} asks for certificates that nobody verifies, which Python can't do"

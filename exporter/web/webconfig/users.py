@@ -30,7 +30,6 @@ class _Lane(deque[asyncio.Future[None]]):
     _taken = 0
 
     def take(self) -> asyncio.Future[None]:
-        """Remove the next one."""
         self._taken += 1
         return self.pop() if len(self) > FEW and self._taken % 4 else self.popleft()
 

@@ -115,6 +115,8 @@ EXPECTED = "expected the next_cursor of an answer to the same query"
                 ("tasks?sort=push_expires&", ("soon", "a", "b", "c")),
                 ("violations?sort=since&", "abcd"),
                 ("violations?", "1abcd"),
+                ("violations?", ("7", "", "", "")),
+                ("violations?sort=since&", ("1", "7", "", "", "")),
             )
         ),
         *(
@@ -123,11 +125,11 @@ EXPECTED = "expected the next_cursor of an answer to the same query"
         ),
         *(
             (
-                f"violations?state=resolved&cursor={cursor_after(number, '', '', '')}",
+                f"violations?state=resolved&cursor={cursor_after(*names)}",
                 400,
                 "cursor is not of a page of state=resolved, expected the next_cursor of an answer",
             )
-            for number in ("soon", "\u00b2", "9" * 20)
+            for names in (*((number, "", "", "") for number in ("soon", "\u00b2", "9" * 20)), "1abc", "1abcd")
         ),
         ("violations?sort=-since&state=resolved", 400, "sort does not go with state=resolved"),
     ],

@@ -92,7 +92,10 @@ class AppDocument(Struct, kw_only=True, rename=TIMES):
     tasks: Annotated[list[TaskCountDocument] | None, about("Its tasks; null while no data is available.")]
     violations: Annotated[
         ViolationCountsDocument | None,
-        about("Its violations, as of the last good data; null while there is no data and none is known."),
+        about(
+            "Its violations, as of the last good data; null until all its tasks have been evaluated,"
+            " and while there is no data and none is known."
+        ),
     ]
     last_update_began: Annotated[float | None, about("When the last successful update began, in seconds since 1970.")]
     last_sweep_began: Annotated[float | None, about("When the last accepted sweep began, in seconds since 1970.")]

@@ -121,11 +121,6 @@ CASES: Final = (
         by_prometheus_3={"26h15m": QUIET},
     ),
     case(
-        "A restart of two minutes is bridged.",
-        restarting(violated(), after=20, minutes=2),
-        {"20m": FIRES, "21m": FIRES, "22m": FIRES, "30m": FIRES},
-    ),
-    case(
         "A restart without a database is bridged until the first sweep.",
         withdrawn(restarting(violated(), after=20, minutes=2), after=22, minutes=5)
         | {name: away(samples, after=20, steps=7) for name, samples in about_tasks(violated()).items()},

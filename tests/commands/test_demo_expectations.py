@@ -1,18 +1,12 @@
-"""The demonstration: what is expected of its apps finds what is wrong on purpose, and what a taken address says."""
+"""The demonstration: what is expected of its apps finds what is wrong on purpose."""
 
-import errno
-import os
-import socket
 from collections.abc import Mapping
-
-import pytest
 
 from exporter.commands.simulator_commands import EXPECTATIONS
 from exporter.rules.rule import Outcome, compile_rule
 from exporter.rules.rule_set import expectation_rules, expected_of
 from exporter.simulator import simulation as demo
 from exporter.simulator.service import Service
-from exporter.web.http_server import ListenError
 from tests.simulator.support import ManualClock
 from tests.support.evaluated_rows import evaluate_rows
 
@@ -70,23 +64,3 @@ def test_what_changes_can_become_a_violation() -> None:
     assert violations(service, "relay-only")["expect-mix-mode"] == set()
     clock.advance(1800)
     assert violations(service, "relay-only")["expect-mix-mode"]
-
-
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        (
-            OSError(errno.EADDRINUSE, "error while attempting to bind on address"),
-            f"{os.strerror(errno.EADDRINUSE)}; stop what uses it",
-        ),
-        (
-            OSError(errno.EACCES, "error while attempting to bind on address"),
-            f"{os.strerror(errno.EACCES)}; stop what uses it",
-        ),
-        (socket.gaierror(socket.EAI_NONAME, "not known"), "not known; start again when this machine has the address"),
-    ],
-)
-def test_the_reason_is_the_systems_and_the_flag_is_named(error: OSError, reason: str) -> None:
-    """One line says which address, why not, and which flag chooses another."""
-    line = str(ListenError.of("localhost", 10679, error, "--listen-address"))
-    assert line == f"can't listen on localhost:10679: {reason} or choose another --listen-address"

@@ -126,34 +126,30 @@ def account(name: str, credentials: Credentials, group: str | None = None, endpo
     return Account(name=name, credentials=credentials, limit_group=group, endpoint=endpoint)
 
 
-def names(accounts: Sequence[Account]) -> list[str]:
-    """Return the groups by the names of their members."""
-    return [" ".join(member.name for member in group) for group in limiter_groups(accounts)]
+@pytest.mark.parametrize(
+    ("accounts", "groups"),
+    [
+        ([account("b", key("1")), account("a", key("2")), account("c", EcsRamRole())], ["b", "a", "c"]),
+        (
+            [account("a", key("1")), account("b", key("1", "t")), account("c", key("1"), endpoint="https://f")],
+            ["a b", "c"],
+        ),
+        ([account("a", DefaultChain()), account("b", key("1")), account("c", DefaultChain())], ["a c", "b"]),
+        (
+            [
+                account("a", key("1")),
+                account("b", key("2"), "g"),
+                account("c", key("3")),
+                account("d", key("1"), "g"),
+                account("e", key("2")),
+            ],
+            ["a b d e", "c"],
+        ),
+    ],
+)
+def test_endpoint_and_key_or_a_group_share_a_limiter(accounts: Sequence[Account], groups: list[str]) -> None:
+    """One key is one budget, whatever secret is beside it; a group joins keys, and all that share one with any of them.
 
-
-def test_different_keys_have_different_limiters() -> None:
-    """Accounts that have nothing in common stay apart, in their order."""
-    assert names([account("b", key("1")), account("a", key("2")), account("c", EcsRamRole())]) == ["b", "a", "c"]
-
-
-def test_the_same_endpoint_and_key_share_one() -> None:
-    """One key is one budget, whatever secret is beside it; another endpoint is another service."""
-    accounts = [account("a", key("1")), account("b", key("1", "t")), account("c", key("1"), endpoint="https://f")]
-    assert names(accounts) == ["a b", "c"]
-
-
-def test_the_same_source_of_keys_shares_one() -> None:
-    """Two accounts with the default chain get the same key."""
-    assert names([account("a", DefaultChain()), account("b", key("1")), account("c", DefaultChain())]) == ["a c", "b"]
-
-
-def test_a_group_joins_and_is_transitive() -> None:
-    """A group joins different keys, and what shares a key with any of them belongs to it."""
-    accounts = [
-        account("a", key("1")),
-        account("b", key("2"), "g"),
-        account("c", key("3")),
-        account("d", key("1"), "g"),
-        account("e", key("2")),
-    ]
-    assert names(accounts) == ["a b d e", "c"]
+    Groups and their members are in the order of the accounts.
+    """
+    assert [" ".join(member.name for member in group) for group in limiter_groups(accounts)] == groups

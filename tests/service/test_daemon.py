@@ -18,7 +18,7 @@ import structlog
 
 from exporter.collector.past import HistoryFilter, SavedApp
 from exporter.config.mistakes import ConfigError, Mistake, Position
-from exporter.config.model import Config, EcsRamRole, Metrics, PerTask, Storage
+from exporter.config.model import Config, Metrics, PerTask, Storage
 from exporter.core.secret import Secret
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.self_metrics import SelfMetrics
@@ -230,29 +230,6 @@ async def test_a_reload_ends_what_it_removed_whatever_fails(
                 patch.setattr(owner, name, step(name))
             assert await one.daemon.reload() is None
         assert {name for _, name in steps} - {fails} <= set(done)
-
-
-async def test_a_reload_of_a_bad_configuration_changes_nothing(simulator: Simulated) -> None:
-    """Every mistake is logged, a metric says so, and the configuration before goes on; a good one mends that."""
-    async with started(simulator.config("app-1")) as one:
-        await one.until_data_of("app-1")
-        shown = (await one.ask("/config")).text
-        one.next = _mistaken()
-        with structlog.testing.capture_logs() as logs:
-            reason = await one.daemon.reload()
-        assert reason == "rtcmpu.yml:1:2: unknown key a\nrtcmpu.yml:3:4: unknown key b"
-        refused = [log for log in logs if "refused" in log["event"]]
-        assert [log["mistake"] for log in refused] == ["rtcmpu.yml:1:2: unknown key a", "rtcmpu.yml:3:4: unknown key b"]
-        assert {log["log_level"] for log in refused} == {"warning"}
-        text = await one.metrics()
-        assert app_ids(text, "rtcmpu_tasks") == {"app-1"}
-        assert sample(text, "rtcmpu_exporter_config_last_reload_successful") == 0
-        assert sample(text, "rtcmpu_exporter_config_info", sha256="digest-1") == 1
-        assert (await one.ask("/config")).text == shown
-
-        one.next = simulator.config("app-1")
-        await one.daemon.reload()
-        assert sample(await one.metrics(), "rtcmpu_exporter_config_last_reload_successful") == 1
 
 
 async def test_the_web_configuration_is_followed_and_reloaded(
@@ -526,23 +503,6 @@ async def test_the_state_of_another_service_is_not_used(tmp_path: Path) -> None:
                 for change in ("added", "removed", "modified"):
                     assert sample(text, "rtcmpu_task_changes_total", change=change) == 0
     assert "saved tasks are not used: they are of another endpoint" in [log["event"] for log in logs]
-
-
-async def test_hanging_calls_of_some_accounts_freeze_nothing_else(
-    simulator: Simulated, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ten accounts whose credentials never come, and threads that hang: publication, sums and passwords go on."""
-    with hanging_call() as hang:
-        monkeypatch.setattr("exporter.aliyun.sdk_credentials.OfficialSources.fetch", hang)
-        stuck = [
-            simulator.account("app-2", name=f"stuck-{number}", credentials=EcsRamRole(role_name=f"role-{number}"))
-            for number in range(10)
-        ]
-        async with started(config(*stuck, simulator.account("app-1", name="fine"))) as one:
-            await until(lambda: one.daemon.view.statuses()[-1].status.up)
-            simulator.service.fleet.create("app-1", {"TaskId": "new", "AppId": "app-1"})
-            await one.until_sample(1, "rtcmpu_task_changes_total", account="fine", change="added")
-            await until(lambda: len(_threads("fetch credentials")) == len(stuck))
 
 
 async def test_a_bad_first_configuration_ends_the_start() -> None:

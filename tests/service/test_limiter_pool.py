@@ -149,6 +149,8 @@ async def test_throttling_is_inherited() -> None:
     pool.regroup((account("a"), account("b", "l")), {})["b"].throttled(None)
     merged = pool.regroup((account("a", "k", "g"), account("b", "l", "g")), {})
     assert merged["a"].effective_requests_per_second == 5
+    lowest = pool.regroup((account("c", "n", rate=30), account("d", "n", rate=20)), {})["c"]
+    assert lowest.effective_requests_per_second == 20
 
 
 @on_virtual_time

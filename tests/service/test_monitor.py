@@ -7,13 +7,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-import structlog
 
-from exporter.config.capacity import forecast
-from exporter.config.model import AccessKey, App, Buckets, Collection, Config, Metrics, Quota
+from exporter.config.model import AccessKey, App, Buckets, Config, Metrics, Quota
 from exporter.core.secret import Secret
 from exporter.rules.rule_set import RuleSet
-from exporter.simulator.faults import Fault
 from tests.support.monitored import (
     COLLECTION,
     AheadClock,
@@ -65,31 +62,6 @@ async def watching() -> AsyncIterator[Watched]:
         yield watched
     finally:
         await watched.monitor.close()
-
-
-async def test_before_its_first_sweep_an_app_is_pending(simulator: Simulated) -> None:
-    """A new app is published at once, without data."""
-    watched = Watched()
-    await watched.apply(simulator.config("app-1"))
-    assert sample(watched.text, "rtcmpu_up", app_id="app-1") == 0
-    assert sample(watched.text, "rtcmpu_collection_state", app_id="app-1", state="pending") == 1
-    assert app_ids(watched.text, "rtcmpu_tasks") == set()
-    await watched.monitor.close()
-
-
-async def test_an_app_that_is_removed_takes_its_series(simulator: Simulated) -> None:
-    """Nothing is left of a removed app; those that stay are the same as before and never without data."""
-    async with watching() as watched:
-        await watched.apply(simulator.config("app-1", "app-2"))
-        await until(lambda: watched.has_data("app-1", "app-2"))
-        kept = watched.monitor.apps["production", "app-1"]
-
-        await watched.apply(simulator.config("app-3", "app-1"))
-
-        assert watched.monitor.apps["production", "app-1"] is kept
-        assert watched.has_data("app-1")
-        assert 'app_id="app-2"' not in watched.text
-        await until(lambda: watched.has_data("app-1", "app-3"))
 
 
 async def test_an_account_that_is_removed_takes_its_series(simulator: Simulated) -> None:
@@ -206,48 +178,6 @@ async def test_what_the_limiter_knows_outlives_a_reload(simulator: Simulated) ->
             assert rate <= requests_per_second / 2 + 1
 
 
-async def test_accounts_with_one_key_share_one_limiter(simulator: Simulated) -> None:
-    """Entries of one cloud account are one budget, the lowest of theirs; another key has its own."""
-    async with watching() as watched:
-        other = simulator.account("app-2", name="other").changed(endpoint="http://127.0.0.1:9")
-        await watched.apply(
-            config(
-                simulator.account("app-1", name="one", requests_per_second=30),
-                simulator.account("app-2", name="two", requests_per_second=20),
-                other,
-            )
-        )
-        limiters = {name: access.limiter for name, access in watched.monitor.accesses.items()}
-        assert limiters["one"] is limiters["two"]
-        assert limiters["one"] is not limiters["other"]
-        rates = [
-            sample(watched.text, "rtcmpu_exporter_rate_limit_requests_per_second", account=name)
-            for name in ("one", "two", "other")
-        ]
-        assert rates == [20, 20, 40]
-
-
-async def test_a_budget_that_does_not_suffice_stretches_the_published_intervals(simulator: Simulated) -> None:
-    """The effective intervals are the configured ones times the ratio, and a better budget brings them back."""
-    async with watching() as watched:
-        collection = Collection(interval_seconds=1.0, sweep_interval_seconds=2.0)
-        scarce = config(simulator.account("app-1", "app-2", "app-3", requests_per_second=1), collection=collection)
-        await watched.apply(scarce)
-
-        ratio = sample(watched.text, "rtcmpu_collection_interval_stretch_ratio", app_id="app-1")
-        assert ratio is not None
-        assert ratio == forecast(scarce)[0].pace.stretch_ratio > 5
-        text = watched.text
-        assert sample(text, "rtcmpu_collection_interval_seconds", app_id="app-2") == pytest.approx(ratio)
-        assert sample(text, "rtcmpu_collection_sweep_interval_seconds", app_id="app-2") == pytest.approx(2 * ratio)
-        assert sample(text, "rtcmpu_collection_stale_after_seconds", app_id="app-2") == pytest.approx(4 * ratio)
-
-        ample = config(simulator.account("app-1", requests_per_second=40), collection=collection)
-        await watched.apply(ample)
-        assert sample(watched.text, "rtcmpu_collection_interval_stretch_ratio", app_id="app-1") == 1
-        assert sample(watched.text, "rtcmpu_collection_interval_seconds", app_id="app-1") == 1
-
-
 async def test_known_numbers_of_tasks_replace_the_quotas_in_the_budget(simulator: Simulated) -> None:
     """Once an app was swept, its real number of pages decides how far the intervals are stretched."""
     async with watching() as watched:
@@ -311,28 +241,3 @@ async def test_another_configuration_is_there_all_at_once(simulator: Simulated) 
             await watched.monitor.close_removed()
         looking.cancel()
     assert seen == {("app-1", "app-2"), ("app-3", "app-2"), ("app-3", "app-1")}
-
-
-async def test_data_that_becomes_too_old_is_withdrawn(simulator: Simulated) -> None:
-    """While nothing can be read the last data stays, until it is older than promised; then its series go."""
-    async with watching() as watched:
-        with structlog.testing.capture_logs():
-            collection = Collection(interval_seconds=0.2, sweep_interval_seconds=0.5, stale_after_seconds=600)
-            await watched.apply(config(simulator.account("app-1"), collection=collection))
-            await until(lambda: watched.has_data("app-1"))
-            simulator.service.faults.add(Fault("internal_error"))
-
-            def fails() -> bool:
-                watched.monitor.look_at_clock()
-                return sample(watched.text, "rtcmpu_up", app_id="app-1") == 0
-
-            await until(fails)
-            assert watched.has_data("app-1")
-            assert sample(watched.text, "rtcmpu_collection_data_available", app_id="app-1") == 1
-
-            watched.clock.ahead_seconds = 600
-            watched.monitor.look_at_clock()
-            assert watched.has_data()
-        assert sample(watched.text, "rtcmpu_collection_data_available", app_id="app-1") == 0
-        assert sample(watched.text, "rtcmpu_collection_state", app_id="app-1", state="server_error") == 1
-        assert sample(watched.text, "rtcmpu_collection_stale_after_seconds", app_id="app-1") is not None

@@ -141,6 +141,13 @@ async def test_a_host_that_is_not_this_machine_is_a_clear_error(address: str, re
     assert str(refused.value).startswith(f"can't listen on {address}: {reason}; ")
 
 
+def test_a_name_that_is_not_known_may_be_later() -> None:
+    """The line says to start again, and the exit code lets a service manager do so."""
+    error = ListenError.of("later.example", 80, socket.gaierror(socket.EAI_NONAME, "not known"))
+    assert error.is_absent
+    assert "not known; start again when this machine has the address" in str(error)
+
+
 async def test_closing_lets_answers_under_way_finish(session: ClientSession) -> None:
     """An answer that has begun is finished, while new connections are refused."""
     entered, release = asyncio.Event(), asyncio.Event()

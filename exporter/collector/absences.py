@@ -74,10 +74,10 @@ class Doubts(dict[str, Doubt]):
         """The tasks that are gone for certain, and are kept until the proof of a large loss."""
         return [task_id for task_id, doubt in self.items() if doubt.is_gone]
 
-    def confirm(self, task_id: str, *, is_gone: bool = True) -> None:
-        """Note whether a task is gone, if it is in doubt."""
+    def confirm(self, task_id: str) -> None:
+        """Note that a task is gone, if it is still in doubt."""
         if task_id in self:
-            self[task_id].is_gone = is_gone
+            self[task_id].is_gone = True
 
     def failed(self, task_id: str, *, at: float, answered: bool) -> None:
         """Note a lookup that failed, at a monotonic time: others go first, and the next one waits.
@@ -91,12 +91,16 @@ class Doubts(dict[str, Doubt]):
             doubt.retry_at = at + min(LONGEST_PAUSE_SECONDS, pause)
 
     def sample(self, task_ids: Iterable[str], most: int = 15) -> list[str]:
-        """Return some of the tasks, those that did not fail first, else as their TaskIds have it.
+        """Return some of the tasks, those first that are not known to be gone and did not fail, else by their TaskIds.
 
         A sample by age would hold what was deleted long ago; one by chance would be another each time it is tried.
         """
         chosen = [task_id for task_id in task_ids if task_id in self]
-        return nsmallest(most, chosen, key=lambda task_id: (self[task_id].failures, crc32(task_id.encode())))
+
+        def order(task_id: str) -> tuple[bool, int, int]:
+            return self[task_id].is_gone, self[task_id].failures, crc32(task_id.encode())
+
+        return nsmallest(most, chosen, key=order)
 
     def due(self, at: float) -> list[str]:
         """Return the tasks whose lookup does not have to wait: those that did not fail, then the longest in doubt."""
@@ -111,12 +115,9 @@ MOST_LOOKUPS_FOR_PROOF: Final = 15
 gone, though a list that is cut would not show it either."""
 LARGE_LOSS_TASKS: Final = 10
 LARGE_LOSS_SHARE: Final = 1 / 3
-PROOF_SECONDS: Final = 60.0
-"""For how long the proof of a large loss is looked for."""
-QUICK_PROOF_SECONDS: Final = 3.0
-"""A proof of a large loss that takes longer shows in the state."""
-RETRY_SECONDS: Final = 5.0
-"""After a lookup that failed, before a row that was refused as outdated is read again."""
+PROOF_SECONDS: Final = 60.0  # for how long the proof of a large loss is looked for
+QUICK_PROOF_SECONDS: Final = 3.0  # a proof of a large loss that takes longer shows in the state
+RETRY_SECONDS: Final = 5.0  # after a lookup that failed, before a row that was refused as outdated is read again
 
 
 class Absences:
@@ -128,27 +129,21 @@ class Absences:
         self._rows = rows
         self._inventory = inventory
         self._doubts = Doubts()
-        self._found_unlisted: set[str] = set()
-        """What lookups found after a reading did not show it, until one does."""
-        self.is_cut = False
-        """Whether the last sweep did not show tasks that lookups find."""
-        self._cut_at: int | None = None
-        """The last row of a list that was cut, as long as none was longer."""
-        self._lost = 0
-        """Lookups since the last sweep was read that found their task gone."""
-        self._large_loss: set[str] = set()
-        """What was not shown when the first lookup for its proof was sent."""
+        self._found_unlisted: set[str] = set()  # what lookups found after a reading did not show it, until one does
+        self.is_cut = False  # whether the last sweep did not show tasks that lookups find
+        self._cut_at: int | None = None  # the last row of a list that was cut, as long as none was longer
+        self._lost = 0  # lookups since the last sweep was read that found their task gone
+        self._large_loss: set[str] = set()  # what was not shown when the first lookup for its proof was sent
+        self._proofs_of_loss: set[str] = set()  # what lookups found gone of it since, removed or not
         self._absent: set[str] = set()
         """What the last sweep proved not to be in the list, as long as no lookup finds any of it."""
         self._above_the_end: set[str] = set()
         """What was not shown though the list went on below it, so that it is not cut off."""
-        self._cut_perhaps: set[str] = set()
-        """What it did not show where a list that is cut would not show it either."""
+        self._cut_perhaps: set[str] = set()  # what it did not show where a list that is cut would not show it either
         self._left_over: set[str] = set()
         """What an earlier sweep did not show either. Each of these needs its own lookup: deleted ones among them would
         hide the others from a sample."""
-        self._absent_before: set[str] = set()
-        """What the sweep before proved, too, while no lookup was answered."""
+        self._absent_before: set[str] = set()  # what the sweep before proved, too, while no lookup was answered
         self._read_again_at: dict[str, float] = {}
         """Tasks whose row was refused as outdated, and from when on a request shows what is true."""
         self._settling = False
@@ -177,8 +172,9 @@ class Absences:
     def seen(self, task_ids: Iterable[str]) -> None:
         """Take it that tasks exist."""
         self._doubts.settle(task_ids)
-        if self._found_unlisted:
-            self._found_unlisted.difference_update(task_ids)
+        for known in (self._found_unlisted, self._large_loss, self._proofs_of_loss):
+            if known:
+                known.difference_update(task_ids)
 
     def read(self, reading: Reading) -> None:
         """Take in what a reading of the front saw: also current rows of tasks whose older rows were refused."""
@@ -257,7 +253,7 @@ class Absences:
         if was_cut or not (wanted or overlapped):
             chosen += unseen
         elif len(confirmed) < wanted:
-            chosen += self._doubts.sample(task_id for task_id in unseen if task_id not in confirmed)
+            chosen += self._doubts.sample(unseen)
         chosen = list(dict.fromkeys(chosen))[: None if was_cut else MOST_LOOKUPS_FOR_PROOF]
         with self._proof_under_way() if wanted else nullcontext():
             gone, existing = await self._look_up_until(chosen, len(chosen) if was_cut else wanted - len(confirmed))
@@ -273,8 +269,6 @@ class Absences:
         if incomplete := self.why_cut(length):
             self._absent, self._cut_perhaps = set(), set()
         elif wanted and (existing or not proven):
-            if existing:
-                self._forget_confirmed()
             raise IncompleteReadingError(
                 f"the list does not show {len(unseen)} of {known} known tasks, and of {wanted} lookups that must "
                 f"confirm it {len(confirmed)} did ({existing} found their task): the last data is kept; "
@@ -292,15 +286,17 @@ class Absences:
             self._proofs.remove(began)
 
     def _confirmed_before(self, unseen: Sequence[str], known: int) -> set[str]:
-        """Return what earlier attempts confirmed of a large loss; nothing where it has grown by another large one."""
-        if not self._doubts.gone or is_large_loss(len(set(unseen) - self._large_loss), known):
+        """Return what lookups confirmed of a large loss so far; nothing where it has grown by another large one."""
+        if not self._proofs_of_loss or is_large_loss(len(set(unseen) - self._large_loss), known):
             self._large_loss = set(unseen)
-            self._forget_confirmed()
-        return set(self._doubts.gone).intersection(unseen)
+            self._proofs_of_loss.clear()
+        return set(self._proofs_of_loss)
 
-    def _forget_confirmed(self) -> None:
-        for task_id in self._doubts.gone:
-            self._doubts.confirm(task_id, is_gone=False)
+    def _found_gone(self, task_id: str) -> None:
+        """A lookup found no such task."""
+        self._lost += 1
+        if task_id in self._large_loss:
+            self._proofs_of_loss.add(task_id)
 
     def _cut(self, length: int, *, is_cut: bool) -> None:
         """Note whether a list that ends at a row is cut there."""
@@ -320,7 +316,7 @@ class Absences:
             if answer.row is None:
                 gone.add(answer.task_id)
                 self._doubts.confirm(answer.task_id)
-                self._lost += 1
+                self._found_gone(answer.task_id)
             else:
                 existing += 1
                 self._exists(answer.task_id)
@@ -362,7 +358,7 @@ class Absences:
                 changes = self._inventory.accept([answer.row], now=self._clock.now())
                 self.refused(self._inventory.take_refused())
             elif in_doubt:
-                self._lost += 1
+                self._found_gone(answer.task_id)
                 changes = self._is_gone(answer.task_id)
             elif outdated_row:
                 before = answer.sent_at - REPLICA_LAG_SECONDS
@@ -408,6 +404,7 @@ class Absences:
     def _exists(self, task_id: str) -> None:
         """A lookup found a task: what the list does not show is no longer gone for that reason."""
         if self._doubts.pop(task_id, None) is not None:
+            self._proofs_of_loss.clear()
             self._found_unlisted.add(task_id)
             self._above_the_end.discard(task_id)
         if task_id in self._absent or task_id in self._cut_perhaps:

@@ -344,6 +344,23 @@ async def test_confirmed_lookups_of_a_large_loss_add_up_over_attempts(kind: Kind
     assert shown(scene.collector) == listed(scene.list)
 
 
+@on_virtual_time
+async def test_lookups_after_updates_confirm_a_large_loss_too() -> None:
+    """They remove their tasks one by one, and whatever they found gone need not be found by an attempt again."""
+    scene = Scene(300)
+    await scene.start()
+    all_of(scene.list.delete, scene.list.order[100:])()
+    scene.service.before_look_up = answered(1)
+    await scene.collector.sweep()
+    assert (status_of(scene).state, len(shown(scene.collector))) == (State.PARTIAL, 300)
+    scene.service.before_look_up = answered(4)
+    await scene.collector.update()
+    assert len(scene.reported.take()) == 4
+    scene.service.before_look_up = answered(0)
+    await scene.collector.sweep()
+    assert status_of(scene).state is State.OK
+
+
 @pytest.mark.parametrize("seed", range(3))
 @on_virtual_time
 async def test_a_large_loss_is_believed_though_most_lookups_are_throttled(seed: int) -> None:
@@ -398,27 +415,47 @@ async def test_confirmed_lookups_say_nothing_once_another_one_finds_its_task() -
 
 @on_virtual_time
 async def test_a_confirmed_lookup_says_nothing_of_a_task_that_is_listed_again() -> None:
-    """Tasks that were gone, are created again under their TaskIds and are then hidden have to be looked up again."""
-    scene = Scene(3)
+    """Four tasks were gone, are created again, shown to an update and then hidden: they confirm no loss."""
+    scene = Scene(300)
     await scene.start()
-    all_of(scene.list.delete, list(scene.list.order))()
-    scene.service.before_look_up = answered(2)
-    await scene.collector.sweep()
-    gone = scene.look_ups()[-1:]
-    created = [entry.task_id for entry in scene.collector.inventory if entry.task_id not in gone]
-    scene.list.order, scene.list.versions = list(created), dict.fromkeys(created, 1)
-    await scene.collector.sweep()
-    await asyncio.sleep(2)
-    scene.service.page_of_list = lambda _order, _window: []
+    all_of(scene.list.delete, scene.list.order[100:])()
+    gone: list[str] = []
 
-    async def look_up(task_id: str) -> None:
-        if task_id in created:
+    async def answer_four(task_id: str) -> None:
+        if len(gone) == 4:
             await _refuse(task_id)
+        gone.append(task_id)
 
-    scene.service.before_look_up = look_up
+    scene.service.before_look_up = answer_four
     await scene.collector.sweep()
-    assert {task_id for _, task_id in scene.reported.take()} <= set(gone)
-    assert set(created) <= set(shown(scene.collector))
+    scene.list.order, scene.list.versions = [*gone, *scene.list.order], scene.list.versions | dict.fromkeys(gone, 1)
+    await scene.collector.update()
+    scene.list.order = scene.list.order[4:]
+    await asyncio.sleep(2)
+    answer = answered(1)
+    scene.service.before_look_up = lambda task_id: (_refuse if task_id in gone else answer)(task_id)
+    await scene.collector.sweep()
+    assert (status_of(scene).state, scene.reported.take()) == (State.PARTIAL, [])
+
+
+@on_virtual_time
+async def test_a_proven_loss_says_nothing_of_tasks_that_are_created_again() -> None:
+    """Many tasks are gone, are created again under their TaskIds, and are then hidden: that needs five lookups, too."""
+    scene = Scene(60, largest_page=100)
+    await scene.start()
+    lost = list(scene.list.order[5:])
+    all_of(scene.list.delete, lost)()
+    await scene.collector.sweep()
+    created = [task_id for task_id in lost if task_id not in scene.look_ups()]
+    scene.list.order, scene.list.versions = created + scene.list.order, scene.list.versions | dict.fromkeys(created, 1)
+    await asyncio.sleep(2)
+    await scene.collector.update()
+    assert len(shown(scene.collector)) == 5 + len(created)
+    await asyncio.sleep(2)
+    scene.list.order = scene.list.order[-5:]
+    scene.service.before_look_up = _refuse
+    await scene.collector.sweep()
+    assert status_of(scene).state is State.PARTIAL
 
 
 @pytest.mark.parametrize("kind", list(Kind))

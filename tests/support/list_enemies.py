@@ -132,6 +132,15 @@ def enemies() -> Iterator[Enemy]:
     yield Enemy("a replica 1 s behind", variants={"lag_seconds": 1.0})
     yield Enemy("500 of 2,000 deleted", tasks=2_000, half_way=_deleted(500))
     yield Enemy("500 of 900 deleted", tasks=900, half_way=_deleted(500))
+    throttled = (Fault("throttled_400_wait", 0.7, kind="look_up"),)
+    yield Enemy("500 of 900 deleted, look-ups throttled", tasks=900, half_way=_deleted(500), faults=throttled)
+    yield Enemy(
+        "empty from now on, many deleted, look-ups throttled",
+        changes_per_second=6.0,
+        half_way=_failing("empty_list"),
+        faults=throttled,
+        ends=frozenset({State.PARTIAL}),
+    )
     yield Enemy("500 deleted, saved again, 1 %/s", tasks=2_000, saved_per_second=0.01, half_way=_deleted(500))
     yield Enemy(
         "500 deleted, look-ups refused",

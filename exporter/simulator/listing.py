@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 from exporter.simulator.fleet import FleetRow, TaskList
 from exporter.simulator.protocol import ServiceError
 
+LARGEST_SKEW_SECONDS: Final = 10 * 365 * 86_400.0  # with which there is a date
 _NotNegative = Annotated[float, Meta(ge=0)]
 
 
@@ -34,7 +35,7 @@ class Variants(Struct, frozen=True, forbid_unknown_fields=True):
     lag_share: Annotated[float, Meta(ge=0, le=1)] = 0.5
     spelling: Literal["documented", "other_case", "new_value"] = "documented"
     compression: bool = True
-    clock_skew_seconds: float = 0.0
+    clock_skew_seconds: Annotated[float, Meta(ge=-LARGEST_SKEW_SECONDS, le=LARGEST_SKEW_SECONDS)] = 0.0
 
     def changed(self, changes: Mapping[str, Any]) -> "Variants":
         """Return these variants with some answered otherwise; raises msgspec.ValidationError for an unknown one."""

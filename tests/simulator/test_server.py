@@ -169,6 +169,7 @@ async def test_churn_and_bursts_are_controlled(local: Local) -> None:
         ("POST", "variants", {"nonsense": 1}, 400, "nonsense"),
         ("POST", "variants", {"past_end": "nonsense"}, 400, "nonsense"),
         ("POST", "variants", {"lag_share": 2}, 400, "<= 1"),
+        ("POST", "variants", {"clock_skew_seconds": 1e308}, 400, "<= 3"),
         ("POST", "churn", {"nonsense": 1}, 400, "nonsense"),
         ("POST", "churn", {"update": -1}, 400, ">= 0"),
         ("POST", "churn", {"update": 1e308}, 400, "<= 1000"),

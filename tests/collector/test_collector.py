@@ -12,7 +12,7 @@ from exporter.collector.absences import PROOFS_OF_LARGE_LOSS
 from exporter.collector.inventory import Entry
 from exporter.collector.list_reader import MAX_UPDATE_WINDOWS
 from exporter.collector.rate_limiter import Priority
-from exporter.collector.reading import Window
+from exporter.collector.reading import Window, WindowAnswer
 from exporter.collector.status import Intervals, Kind
 from exporter.core.collection_state import State
 from tests.support.moving_list import (
@@ -573,13 +573,13 @@ async def test_a_budget_that_does_not_suffice_is_seen_before_a_turn() -> None:
     """When more waits than can be sent before the next turn, the turn is left out."""
     reported, clock = Told(), VirtualClock()
     service = ListService(MovingList(2000))
-    requests = requests_to(service, reported, clock, requests_per_second=1)
+    requests = requests_to(service, reported, clock, requests_per_second=2)
     collector = collector_of(service, reported, clock, requests=requests, largest_page=PAGE)
-    assert not collector.crowded(Kind.SWEEP)
-    fetch = requests.of_app(APP).window(Priority.SWEEP)
-    others = [asyncio.ensure_future(fetch(Window(1, PAGE))) for _ in range(15)]
-    await asyncio.sleep(0.01)
-    assert collector.crowded(Kind.SWEEP)
+    fetch, others = requests.of_app(APP).window(Priority.SWEEP), list[asyncio.Future[WindowAnswer]]()
+    for waiting, crowded in ((20, False), (21, True)):  # at two requests a second, an interval of ten seconds
+        others += [asyncio.ensure_future(fetch(Window(1, PAGE))) for _ in range(waiting + 2 - len(others))]
+        await asyncio.sleep(0.01)
+        assert collector.crowded(Kind.SWEEP) is crowded
     assert not collector.crowded(Kind.UPDATE)
     for other in others:
         other.cancel()

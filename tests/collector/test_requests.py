@@ -186,15 +186,3 @@ async def test_a_cancelled_request_holds_its_permit_until_its_answer(error: ApiE
     gc.collect()
     assert answer.sent_at >= (0.8 if error is None else 0.4) + 1.0
     assert unhandled == []
-
-
-@on_virtual_time
-async def test_how_long_the_queue_is_in_seconds() -> None:
-    """What waits for the budget, divided by the budget, per priority."""
-    scene = Scene(requests_per_second=1)
-    waiting = [asyncio.ensure_future(scene.requests.window(Priority.SWEEP)(FRONT)) for _ in range(5)]
-    await asyncio.sleep(0.01)
-    assert scene.requests.queue_seconds(Priority.SWEEP) == 4
-    assert scene.requests.queue_seconds(Priority.UPDATE) == 0
-    for request in waiting:
-        request.cancel()

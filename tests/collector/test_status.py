@@ -30,52 +30,20 @@ def status(of: StatusTracker, at: float = 0.0) -> Status:
     return of.status(INTERVALS, at=at)
 
 
-def test_the_first_failure_shows_instead_of_pending() -> None:
-    """A first sweep that fails names its reason; it counts as an attempt."""
+def test_an_accepted_sweep_counts_until_it_is_too_old() -> None:
+    """It ends the reason of the first failure; its age counts from its beginning, and updates do not renew it."""
     app = tracker()
     app.began(now=500.0)
     app.failed(Kind.SWEEP, State.AUTH_ERROR, "the key is revoked")
-    now = status(app)
-    assert (now.state, now.reason, now.up) == (State.AUTH_ERROR, "the key is revoked", False)
-    assert now.last_attempt_began == 500.0
-    assert app.attempted
-    assert not app.has_sweep
-
-
-def test_an_accepted_sweep_makes_it_ok() -> None:
-    """Up, data, no reason, and the wall-clock time when it began."""
-    app = tracker()
-    app.swept(SWEEP, INTERVALS, began_at=10.0)
-    now = status(app, at=12.0)
-    assert (now.state, now.reason, now.up, now.data_available) == (State.OK, "", True, True)
-    assert (now.last_sweep_began, now.sweep) == (1000.0, SWEEP)
-    assert (now.account, now.app_id, now.name, now.owner) == ("account", "app", "name", "owner")
-    assert (now.quota_single, now.quota_mixed) == (1, 2)
-
-
-def test_of_update_and_sweep_the_worse_is_shown() -> None:
-    """Both must be complete for it to be up; data is kept meanwhile."""
-    app = tracker()
-    app.swept(SWEEP, INTERVALS, began_at=10.0)
-    app.failed(Kind.UPDATE, State.TIMEOUT, "slow")
-    assert (status(app, at=12.0).state, status(app, at=12.0).reason) == (State.TIMEOUT, "slow")
-    app.failed(Kind.SWEEP, State.SERVER_ERROR, "broken")
-    assert status(app, at=12.0).state is State.SERVER_ERROR
-    app.swept(SWEEP, INTERVALS, began_at=20.0)
-    assert status(app, at=22.0).state is State.TIMEOUT
-    assert status(app, at=22.0).data_available
-    app.updated(began=1010.0)
-    assert (status(app, at=22.0).up, status(app, at=22.0).last_update_began) == (True, 1010.0)
-
-
-def test_data_is_withdrawn_by_the_age_of_the_sweep() -> None:
-    """The age counts from the sweep's beginning; updates that succeed do not renew it."""
-    app = tracker()
+    failed = status(app)
+    assert (failed.state, failed.reason, failed.last_attempt_began) == (State.AUTH_ERROR, "the key is revoked", 500.0)
     app.swept(SWEEP, INTERVALS, began_at=10.0)
     app.updated(began=1030.0)
-    assert status(app, at=40.0).data_available
-    assert not status(app, at=40.1).data_available
-    assert status(app, at=40.1).last_sweep_began == 1000.0
+    young, old, too_old = (status(app, at=at) for at in (12.0, 40.0, 40.1))
+    assert (young.state, young.reason, young.up, young.sweep) == (State.OK, "", True, SWEEP)
+    assert (young.account, young.app_id, young.name, young.owner) == ("account", "app", "name", "owner")
+    assert (young.quota_single, young.quota_mixed, young.last_update_began) == (1, 2, 1030.0)
+    assert (old.data_available, too_old.data_available, too_old.last_sweep_began) == (True, False, 1000.0)
 
 
 def test_data_that_grows_old_while_attempts_hang_is_not_called_ok() -> None:

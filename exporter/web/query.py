@@ -124,7 +124,8 @@ def _refuse() -> NoReturn:
 def _parse_time(text: str) -> float:
     if _UNIX_SECONDS.fullmatch(text):
         return float(text)
-    return datetime.fromisoformat(text.upper()).timestamp() if _RFC_3339.fullmatch(text.upper()) else _refuse()
+    time = datetime.fromisoformat(text.upper()) if _RFC_3339.fullmatch(text.upper()) else _refuse()
+    return max(0.0, time.timestamp())  # nothing was noticed earlier, and seconds have no sign
 
 
 def _whole(description: str, least: int, most: int, **schema: int) -> Parameter:

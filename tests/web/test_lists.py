@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from math import inf
 
 import pytest
@@ -237,6 +238,14 @@ def test_a_query_comes_back_from_its_parameters(sort: str, order: str, text: str
     )
     assert sent["order"] == ("desc" if order == "desc" else "")
     assert read_form(query.parameters(app_pages.TASKS_PARAMETERS, page="3"), app_pages.TASKS_PARAMETERS) == query
+
+
+@given(st.datetimes(timezones=st.just(UTC)))
+def test_a_time_comes_back_from_its_parameters(since: datetime) -> None:
+    """Whatever time a form was sent with, links to further pages are taken, and mean the same."""
+    query = read_form({"since": since.isoformat(timespec="milliseconds")}, CHANGES)
+    assert query.since == pytest.approx(max(0.0, since.timestamp()), abs=0.001)
+    assert read_form(query.parameters(CHANGES), CHANGES) == query
 
 
 def test_an_age_is_a_time_before_now() -> None:

@@ -1,5 +1,6 @@
 """`/api/v1/tasks` in the vocabulary of rules, which has no URL paths, user ids or payloads; `/api/v1/changes`."""
 
+import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -150,12 +151,13 @@ async def all_tasks(view: View, query: Query, _now: float) -> Listing:
     violations = _violations_by_app(view)
     found: list[_Found] = []
     for status in statuses:
-        missing = query.limit + 1 - (len(found) if by_name else 0)
-        is_ahead = not by_name or status.key >= after[1:3]
-        tasks = view.tasks(*status.key) if missing and is_ahead else None
+        if by_name and (len(found) > query.limit or status.key < after[1:3]):
+            continue  # none of its tasks can be on the page
+        tasks = view.tasks(*status.key)
         if tasks is not None:
-            entries = await _first_unseen(tasks, query, violations.get(status.key, {}), missing)
-            found += [(_place(query, tasks, entry), tasks, entry) for entry in entries]
+            found += await _first_unseen(tasks, query, violations.get(status.key, {}))
+            found = sorted(found, key=itemgetter(0))[: query.limit + 1]
+            await asyncio.sleep(0)  # many small apps take as long as a large one
 
     def document(each: _Found) -> TaskDocument:
         _, tasks, entry = each
@@ -166,7 +168,7 @@ async def all_tasks(view: View, query: Query, _now: float) -> Listing:
     return Listing(
         "tasks",
         TaskDocument,
-        sorted(found, key=itemgetter(0)),
+        found,
         document,
         query.limit,
         cursor_of=lambda each: cursor_at(each[0], is_sorted=not by_name),
@@ -187,7 +189,7 @@ async def one_task(view: View, query: Query, _now: float) -> TaskWithFindingsDoc
     return task_with_findings_document(found)
 
 
-async def _first_unseen(tasks: TasksView, query: Query, violations: _Violations, count: int) -> Sequence[Entry]:
+async def _first_unseen(tasks: TasksView, query: Query, violations: _Violations) -> Sequence[_Found]:
     after = query.place_before(3, is_sorted=query.sort != BY_NAME)
     violating = violations.get(query.rule, ()) if query.rule else None
 
@@ -203,7 +205,7 @@ async def _first_unseen(tasks: TasksView, query: Query, violations: _Violations,
         key=attrgetter("task_id") if query.sort == BY_NAME else partial(_place, query, tasks),
         wanted=wanted if query.after or query.narrows_tasks else None,
     )
-    return await found.rows(0, count)
+    return [(_place(query, tasks, entry), tasks, entry) for entry in await found.rows(0, query.limit + 1)]
 
 
 def _place(query: Query, tasks: TasksView, entry: Entry) -> _Place:

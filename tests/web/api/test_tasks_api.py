@@ -182,6 +182,13 @@ def test_tasks_are_sorted_over_all_apps(sort: str, order: str, limit: int) -> No
     assert found == [name for number in order for name in ORDER if name[2] == f"task-{number}"]
 
 
+def test_tasks_of_many_apps_are_put_in_order_one_app_after_the_other() -> None:
+    """Others run after each app, and of all together no more tasks are kept than a page shows, and the next one."""
+    listing, slices = timed(all_tasks(view_of_three_apps(), Query(sort="-video_bitrate", limit=1), NOW))
+    assert len(list(listing.rows)) == 2
+    assert len(slices) == 1 + len(APPS)
+
+
 def test_a_page_of_many_tasks_lets_others_run() -> None:
     """A page out of 10,000 tasks is found in slices, and is the first in order."""
     view = FakeView([app_view()])

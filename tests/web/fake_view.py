@@ -180,13 +180,15 @@ class FakeView:
 
     def statuses(self) -> Sequence[AppView]:
         """Return `apps`, with the numbers of `violations`."""
-        return [replace(app, violations=self._counts(app.status)) for app in self.apps]
-
-    def _counts(self, of: Status) -> Mapping[Severity, int] | None:
-        counts = Counter[Severity]()
-        for group in self.findings(FindingKind.VIOLATION, of.key):
-            counts[group.rule.severity] += group.count
-        return severest_first(counts) if counts or of.data_available else None
+        counts = {app.status.key: Counter[Severity]() for app in self.apps}
+        for group in self.violations:
+            counts.get((group.account, group.app_id), Counter())[group.rule.severity] += group.count
+        known = {key for key, of_app in counts.items() if of_app}
+        known |= {app.status.key for app in self.apps if app.status.data_available}
+        return [
+            replace(app, violations=severest_first(counts[app.status.key]) if app.status.key in known else None)
+            for app in self.apps
+        ]
 
     def metrics(self, exposition_format: Format, *, gzip: bool) -> Body:
         return self._body(self.chunks, exposition_format, gzip)

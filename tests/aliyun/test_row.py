@@ -18,7 +18,7 @@ from exporter.core.collection_state import State
 from exporter.core.task import DIGEST_GROUPS, FIELDS, Output, Pane, PaneUsers, Sei, Source, Task, signed_times
 from tests.support.generated import documented_rows
 from tests.support.processes import ROOT, clean_environment
-from tests.support.rows import VENDOR_EXAMPLE, changed, example_row, json_values, leaf_paths
+from tests.support.rows import VENDOR_EXAMPLE, changed, example_row, json_values, leaf_paths, read, with_change
 from tests.support.subtests import for_each
 
 PATHS = leaf_paths(example_row())
@@ -32,26 +32,9 @@ def leaf_at(path: str) -> bool:
     return not isinstance(place, list | dict)
 
 
-def read_raw(raw: msgspec.Raw | bytes, share: Interner | None = None) -> Task:
-    """Read the JSON of a row that has a TaskId."""
-    task = read_row(raw, app_id="yourAppId", share=share)
-    assert task is not None
-    return task
-
-
-def read(row: Any, share: Interner | None = None) -> Task:
-    """Read a row that has a TaskId."""
-    return read_raw(json.dumps(row).encode(), share)
-
-
-def with_change(path: str, value: Any) -> Task:
-    """Read the vendor's example with one value changed."""
-    return read(changed(example_row(), path, value))
-
-
 def test_vendors_example_is_read_without_loss() -> None:
     """The vendor's own example, which breaks its own rules, is understood in every field."""
-    task = read_raw(read_page(VENDOR_EXAMPLE.read_bytes()).rows[0])
+    task = read(bytes(read_page(VENDOR_EXAMPLE.read_bytes()).rows[0]))
     configuration = task.configuration
     assert (task.task_id, task.channel_id) == ("yourTaskId", "yourChannelId")
     assert (configuration.region, configuration.mix_mode) == ("CN-Shanghai", "single")
@@ -143,7 +126,7 @@ def test_keys_in_another_order_make_no_difference() -> None:
 
     row = {**example_row(), "New": {"b": 1, "a": 2}, "Newer": ["ü"]}
     one = read(row)
-    other = read_raw(json.dumps(reversed_keys(row), indent=3, ensure_ascii=False).encode())
+    other = read(json.dumps(reversed_keys(row), indent=3, ensure_ascii=False).encode())
     assert one.same_content(other)
     assert one.row_digest != other.row_digest
 
@@ -346,7 +329,7 @@ def test_lists_have_a_bound(path: str, element: dict[str, str], most: int, field
 def test_broken_unicode_and_absurd_numbers_cost_only_themselves(odd: bytes) -> None:
     """What the strict decoder refuses leaves the rest of its row as it is."""
     raw = json.dumps(example_row()).encode().replace(b'"yourSubUserId"', odd, 1)
-    assert read_raw(raw).configuration.encoding == read(example_row()).configuration.encoding
+    assert read(raw).configuration.encoding == read(example_row()).configuration.encoding
 
 
 @pytest.mark.parametrize("key", ["MaxIdleTime", "New"])

@@ -11,8 +11,8 @@ from exporter.collector.inventory import Change
 from exporter.collector.past import ChangeNotes, FieldChange, History, HistoryFilter, RecordedChange
 from exporter.config.model import Collection
 from exporter.core.task import Task
-from tests.collector.test_task_diff import EXAMPLE, HIDDEN, read, with_change
-from tests.support.rows import change, changed, example_row
+from tests.collector.test_task_diff import EXAMPLE, HIDDEN
+from tests.support.rows import change, changed, example_row, read, with_change
 from tests.support.virtual_time import SetClock, finished
 from tests.support.virtual_world import ACCOUNT, World, play
 

@@ -361,26 +361,6 @@ async def test_lookups_after_updates_confirm_a_large_loss_too() -> None:
     assert status_of(scene).state is State.OK
 
 
-@pytest.mark.parametrize("seed", range(3))
-@on_virtual_time
-async def test_a_large_loss_is_believed_though_most_lookups_are_throttled(seed: int) -> None:
-    """The list can be read: it does not become so old that it is withdrawn, though 70 % of lookups are throttled."""
-    scene, random = Scene(300, largest_page=100, requests_per_second=4), Random(seed)  # noqa: S311 - no secret
-    await scene.start()
-
-    async def throttle(_task_id: str) -> None:
-        if random.random() < 0.7:
-            raise failing(State.THROTTLED, retryable=True, wait_seconds=10.0)
-
-    scene.service.before_look_up = throttle
-    all_of(scene.list.delete, scene.list.order[40:])()
-    deleted_at = scene.clock.monotonic()
-    while sweep_of(scene).began - scene.clock.now() + scene.clock.monotonic() < deleted_at:
-        assert scene.clock.monotonic() - deleted_at < 300
-        await scene.collector.sweep()
-        await asyncio.sleep(10)
-
-
 @on_virtual_time
 async def test_confirmed_lookups_say_nothing_of_a_loss_that_has_grown() -> None:
     """Four tasks of a loss are gone, then the list shows no task at all: the fifth must not stand for all others."""

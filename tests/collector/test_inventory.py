@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from exporter.aliyun.parse_task import Interner, read_row, row_digest
 from exporter.collector.inventory import SUPERSEDED_FOR_SECONDS, Entry, Inventory
+from exporter.collector.task_diff import kind_of
 from exporter.core.task import Task
 from tests.metrics.builders import configurations
-from tests.support.moving_list import kind
 
 
 def task(version: str, task_id: str = "task", *, spaced: bool = False) -> Task:
@@ -22,7 +22,9 @@ def task(version: str, task_id: str = "task", *, spaced: bool = False) -> Task:
 
 def accept(inventory: Inventory, *tasks: Task, sent_at: float, now: float = 0.0) -> list[str]:
     """Let an inventory accept rows of one request and return the kinds of change."""
-    return [kind(change) for change in inventory.accept([Entry.of(task, sent_at=sent_at) for task in tasks], now=now)]
+    return [
+        kind_of(change) for change in inventory.accept([Entry.of(task, sent_at=sent_at) for task in tasks], now=now)
+    ]
 
 
 def test_a_new_task_is_added_and_a_changed_one_modified() -> None:
@@ -96,7 +98,7 @@ def test_rows_are_compared_by_their_own_requests_whatever_their_order() -> None:
     accept(inventory, task("1", "other"), sent_at=1)
     accept(inventory, task("2", "other"), sent_at=10)
     batch = [Entry.of(task("1", "new"), sent_at=20), Entry.of(task("1", "other"), sent_at=11)]
-    assert [kind(change) for change in inventory.accept(batch, now=0)] == ["added"]
+    assert [kind_of(change) for change in inventory.accept(batch, now=0)] == ["added"]
     assert inventory.take_refused() == {"other": 10 + SUPERSEDED_FOR_SECONDS}
     assert inventory.take_refused() == {}
 
@@ -132,7 +134,7 @@ def test_a_removed_task_is_not_believed_for_two_seconds() -> None:
     """A replica that lags does not bring back what is gone; a task that is created again otherwise is believed."""
     inventory = Inventory()
     accept(inventory, task("1"), sent_at=1)
-    assert [kind(change) for change in inventory.remove(["task"], settled_before=9, at=10)] == ["removed"]
+    assert [kind_of(change) for change in inventory.remove(["task"], settled_before=9, at=10)] == ["removed"]
     assert accept(inventory, task("1"), sent_at=11) == []
     assert accept(inventory, task("2"), sent_at=11) == ["added"]
 

@@ -21,8 +21,9 @@ from exporter.collector.absences import Absences, Found
 from exporter.collector.inventory import Change
 from exporter.collector.list_reader import SweepReader
 from exporter.collector.reading import Gathered
+from exporter.collector.task_diff import kind_of
 from tests.support.generated import examples
-from tests.support.moving_list import ListService, MovingList, Told, collector_of, kind, task_id_of
+from tests.support.moving_list import ListService, MovingList, Told, collector_of
 from tests.support.virtual_time import VirtualClock, run
 
 LARGEST_PAGES = (8, 12)
@@ -136,8 +137,8 @@ class Observation:
 
     def _check_removals(self, changes: Sequence[Change]) -> None:
         for change in changes:
-            if kind(change) == "removed" and task_id_of(change) in self._list.versions:
-                self.broken.append(f"{task_id_of(change)} is declared gone")
+            if kind_of(change) == "removed" and change.task_id in self._list.versions:
+                self.broken.append(f"{change.task_id} is declared gone")
 
     def _check_sweep(self) -> None:
         shown = [entry.task_id for entry in self._collector.inventory]

@@ -12,17 +12,15 @@ from exporter.collector.rate_limiter import Limiter, Priority
 from exporter.collector.reading import Window
 from exporter.collector.requests import ATTEMPTS, LONGEST_WAIT_SECONDS
 from exporter.core.collection_state import State
+from tests.support import moving_list
 from tests.support.moving_list import (
     APP,
     OTHER_APP,
     ROUND_TRIP_SECONDS,
     ListService,
-    MovingList,
-    Told,
     failing,
-    requests_to,
 )
-from tests.support.virtual_time import VirtualClock, on_virtual_time, run
+from tests.support.virtual_time import on_virtual_time, run
 
 FRONT = Window(1, 10)
 
@@ -39,14 +37,12 @@ def script(*errors: ApiError | None) -> Callable[[ListService], None]:
     return fail
 
 
-class Scene:
+class Scene(moving_list.Scene):
     """One service, the requests of an app to it, and what they tell."""
 
     def __init__(self, *errors: ApiError | None, requests_per_second: float = 1000) -> None:
-        self.clock = VirtualClock()
-        self.reported = Told()
-        self.service = ListService(MovingList(3), break_answer=script(*errors))
-        self.account = requests_to(self.service, self.reported, self.clock, requests_per_second=requests_per_second)
+        super().__init__(3, requests_per_second=requests_per_second)
+        self.service.break_answer = script(*errors)
         self.requests = self.account.of_app(APP)
 
     async def front(self) -> None:
@@ -106,17 +102,17 @@ async def test_what_can_not_succeed_is_not_sent_again() -> None:
 @pytest.mark.parametrize(("state", "seconds"), [(State.SERVER_ERROR, 3.0), (State.THROTTLED, 2.0)])
 def test_a_wait_that_the_service_asks_for_is_kept(state: State, seconds: float) -> None:
     """Nothing is sent again before the time that the service names, whatever timers do; throttling slows all apps."""
-    scene = Scene(failing(state, retryable=True, wait_seconds=seconds))
-    answered_at: list[float] = []
-    scene.service.before_answer = lambda: answered_at.append(scene.clock.monotonic())
 
-    async def ask() -> float:
+    async def ask() -> None:
+        scene = Scene(failing(state, retryable=True, wait_seconds=seconds))
+        answered_at: list[float] = []
+        scene.service.before_answer = lambda: answered_at.append(scene.clock.monotonic())
         answer = await scene.requests.window(Priority.UPDATE)(FRONT)
+        assert answer.sent_at >= answered_at[0] + seconds
         assert (scene.account.limiter.effective_requests_per_second < 1000) == (state is State.THROTTLED)
-        return answer.sent_at
+        assert scene.reported.throttlings == (state is State.THROTTLED)
 
-    assert run(ask(), timer_error=lambda: -0.01) >= answered_at[0] + seconds
-    assert scene.reported.throttlings == (state is State.THROTTLED)
+    run(ask(), timer_error=lambda: -0.01)
 
 
 @on_virtual_time

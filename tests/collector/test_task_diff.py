@@ -1,6 +1,5 @@
 """What changed in a task: every difference has a group, nothing else has one, and no group shows what must not be."""
 
-import json
 from typing import Any
 
 import msgspec
@@ -8,13 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.aliyun.parse_task import read_row
 from exporter.collector.task_diff import FIELD_GROUPS, OTHER, changed_fields, shown
 from exporter.core.push_auth import HostSetting, PushAuthSettings
 from exporter.core.task import DIGEST_BYTES, DIGEST_GROUPS, Configuration, Task
 from tests.metrics.builders import configurations
 from tests.support.generated import examples
-from tests.support.rows import changed, example_row, json_values, leaf_paths
+from tests.support.rows import changed, example_row, json_values, leaf_paths, read, with_change
 
 PATHS = [path for path in leaf_paths(example_row()) if path not in {"AppId", "TaskId"}]
 PARAMS, ENCODE = "TranscodeParams", "TranscodeParams.EncodeParams"
@@ -22,19 +20,7 @@ PANE, USER = f"{PARAMS}.Layout.UserPanes.0", f"{PARAMS}.UserInfos.0"
 SEI = "SeiParams"
 
 
-def read(row: Any) -> Task:
-    """Read a row that has a TaskId."""
-    task = read_row(json.dumps(row).encode(), app_id="yourAppId")
-    assert task is not None
-    return task
-
-
 EXAMPLE = read(example_row())
-
-
-def with_change(path: str, value: Any) -> Task:
-    """Read the vendor's example with one value changed."""
-    return read(changed(example_row(), path, value))
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from exporter.rules.rule import Outcome, compile_rule
 from exporter.rules.rule_set import expectation_rules, expected_of
 from exporter.simulator import simulation as demo
 from exporter.simulator.service import Service
-from tests.simulator.support import ManualClock
 from tests.support.evaluated_rows import evaluate_rows
+from tests.support.virtual_time import SetClock
 
 FOUND_BY = {
     "bitrate_too_high": "expect-video-bitrate-kbps",
@@ -41,9 +41,9 @@ def test_each_app_is_one_of_the_demonstration() -> None:
 
 def test_what_an_owner_alone_can_know_is_found() -> None:
     """Of the main app's tasks exactly those are not as expected that are wrong on purpose, also after changes."""
-    clock = ManualClock()
-    service = demo.demo_service(now=clock)
-    clock.advance(60)
+    clock = SetClock()
+    service = demo.demo_service(now=clock.now)
+    clock.seconds += 60
     found = violations(service, "live-main")
     for mark, rule in FOUND_BY.items():
         assert marked(service, "live-main", mark) <= found[rule]
@@ -53,14 +53,14 @@ def test_what_an_owner_alone_can_know_is_found() -> None:
 
 def test_a_wrong_region_is_found() -> None:
     """The staging app is expected in two regions alone."""
-    service = demo.demo_service(now=ManualClock())
+    service = demo.demo_service(now=SetClock().now)
     assert marked(service, "staging-stage", "wrong_region") <= violations(service, "staging-stage")["expect-region"]
 
 
 def test_what_changes_can_become_a_violation() -> None:
     """New tasks of the relaying app are mixed now and then, which is not expected of it: the demonstration lives."""
-    clock = ManualClock()
-    service = demo.demo_service(now=clock)
+    clock = SetClock()
+    service = demo.demo_service(now=clock.now)
     assert violations(service, "relay-only")["expect-mix-mode"] == set()
-    clock.advance(1800)
+    clock.seconds += 1800
     assert violations(service, "relay-only")["expect-mix-mode"]

@@ -21,11 +21,11 @@ from exporter.web.webconfig.web_config import WebConfigFile, read_web_config
 from tests.deploy.manifests import CI_VALUES
 from tests.docs.documents import Block, blocks
 from tests.references.configuration_schema import json_schema
-from tests.simulator.support import ManualClock
 from tests.support.certificates import write_server_files
 from tests.support.configurations import read_yaml
 from tests.support.evaluated_rows import evaluate_rows
 from tests.support.processes import ROOT
+from tests.support.virtual_time import SetClock
 
 CONFIGURATION: Final = frozenset(keys_of(Config))
 WEB_CONFIGURATION: Final = frozenset(keys_of(WebConfigFile))
@@ -108,7 +108,7 @@ def test_rules_pass_their_tests_and_fit_the_demonstration(tmp_path: Path) -> Non
             assert results, (place, rule.rule.name)
             assert [result for result in results if not result.passed] == [], place
             rules.append(replace(rule, rule=replace(rule.rule, name=f"{place} {rule.rule.name}")))
-    service = demo_service(now=ManualClock())
+    service = demo_service(now=SetClock().now)
     evaluated = evaluate_rows({app_id: service.listed(app_id) for app_id in service.fleet.apps}, rules)
     outcomes = {rule.rule.name: Counter[Outcome]() for rule in rules}
     for of_app in evaluated.values():

@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.simulator.support import ManualClock
+from tests.support.virtual_time import SetClock
 
 
 @pytest.fixture
-def clock() -> ManualClock:
+def clock() -> SetClock:
     """A clock that does not move."""
-    return ManualClock()
+    return SetClock()

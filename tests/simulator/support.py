@@ -13,6 +13,7 @@ from exporter.simulator.fleet import Fleet
 from exporter.simulator.listing import Variants
 from exporter.simulator.protocol import Request, Response, SimulatedAccount
 from exporter.simulator.service import ACTION, VERSION, Service
+from tests.support.virtual_time import SetClock
 
 START = 1_800_000_000.0
 ACCOUNT = SimulatedAccount("key-id", "key-secret", ("app",))
@@ -20,30 +21,17 @@ ACCOUNT = SimulatedAccount("key-id", "key-secret", ("app",))
 _nonces = itertools.count()
 
 
-class ManualClock:
-    """A clock that moves when it is asked to."""
-
-    def __init__(self, now: float = START) -> None:
-        self.time = now
-
-    def __call__(self) -> float:
-        return self.time
-
-    def advance(self, seconds: float) -> None:
-        self.time += seconds
-
-
 def small_service(
-    clock: ManualClock, tasks: int = 0, *, account: SimulatedAccount = ACCOUNT, seed: int = 0, **variants: Any
+    clock: SetClock, tasks: int = 0, *, account: SimulatedAccount = ACCOUNT, seed: int = 0, **variants: Any
 ) -> Service:
     """Return a service with one app, `app`, whose task-0 is its oldest."""
-    fleet = Fleet(clock)
+    fleet = Fleet(clock.now)
     for app_id in account.apps:
         fleet.add_app(app_id)
     for number in range(tasks):
         age = tasks - number
-        fleet.create("app", {"AppId": "app", "TaskId": f"task-{number}"}, at=clock() - 10 * age)
-    return Service([account], fleet, now=clock, seed=seed, variants=Variants(**variants))
+        fleet.create("app", {"AppId": "app", "TaskId": f"task-{number}"}, at=clock.now() - 10 * age)
+    return Service([account], fleet, now=clock.now, seed=seed, variants=Variants(**variants))
 
 
 def signed(

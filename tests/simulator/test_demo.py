@@ -19,12 +19,13 @@ from exporter.simulator.task_maker import (
 )
 from tests.oracle.metrics_truth import truth_of_app
 from tests.oracle.push_auth import key_of, state_of
-from tests.simulator.support import ManualClock, page_query, signed, task_ids
+from tests.simulator.support import page_query, signed, task_ids
+from tests.support.virtual_time import SetClock
 
 
 def test_the_demonstration_has_apps_of_all_sizes() -> None:
     """One app has over a thousand tasks, one is empty, one is near its quota, and each can be read by its account."""
-    service = demo.demo_service(now=ManualClock())
+    service = demo.demo_service(now=SetClock().now)
     sizes = {}
     for account in demo.ACCOUNTS:
         for app in account.apps:
@@ -40,7 +41,7 @@ def test_the_demonstration_has_apps_of_all_sizes() -> None:
 
 def test_the_demonstration_shows_everything_that_can_be_wrong() -> None:
     """Each misconfiguration and each odd value is on some task, and is marked."""
-    service = demo.demo_service(now=ManualClock())
+    service = demo.demo_service(now=SetClock().now)
     marks = {mark for tasks in service.fleet.apps.values() for row in tasks.order for mark in row.marks}
     assert marks == {*MISCONFIGURATIONS, *ODD_VALUES, *LIFETIMES}
     twice = [row for row in service.fleet.apps["live-main"].order if "duplicate_push_url" in row.marks]
@@ -49,20 +50,20 @@ def test_the_demonstration_shows_everything_that_can_be_wrong() -> None:
 
 def test_keys_of_the_demonstration_expire_while_one_looks() -> None:
     """Each signer has a valid key, and in every span from a minute to an hour further ones expire."""
-    clock = ManualClock()
-    service = demo.demo_service(now=clock)
+    clock = SetClock()
+    service = demo.demo_service(now=clock.now)
 
     def keys() -> list[tuple[str, str]]:
         """Return signer and state of each key that is there on purpose."""
         rows = [row for row in service.fleet.apps["live-events"].order if {*row.marks} & LIFETIMES.keys()]
         found = [key_of(json.loads(row.body)["MultiStreamURL"][0]["URL"], {ALIBABA_HOST: 1800}) for row in rows]
-        return [(key[0], state_of(key, clock())) for key in found]
+        return [(key[0], state_of(key, clock.now())) for key in found]
 
     assert {signer for signer, state in keys() if state == "valid"} == {*SIGNERS}
     assert {state for _, state in keys()} == {"valid", "expiring", "expired", "malformed"}
     expired = []
     for seconds in (0, 61, 600, 3600):
-        clock.advance(seconds)
+        clock.seconds += seconds
         service.listed("live-events")
         expired.append(sum(state == "expired" for _, state in keys()))
     assert expired == [2, 3, 6, 9]
@@ -72,10 +73,10 @@ def test_the_demonstration_is_lively_and_repeats_itself() -> None:
     """Tasks change all the time, and the same seed shows the same changes."""
 
     def after_a_minute() -> list[bytes]:
-        clock = ManualClock()
-        service = demo.demo_service(now=clock)
+        clock = SetClock()
+        service = demo.demo_service(now=clock.now)
         before = service.listed("live-main")
-        clock.advance(60)
+        clock.seconds += 60
         after = service.listed("live-main")
         assert len({*after} - {*before}) > 50
         return after
@@ -85,7 +86,7 @@ def test_the_demonstration_is_lively_and_repeats_itself() -> None:
 
 def test_lists_are_in_the_order_of_their_updates() -> None:
     """Each list is newest first from the start."""
-    service = demo.demo_service(now=ManualClock())
+    service = demo.demo_service(now=SetClock().now)
     for tasks in service.fleet.apps.values():
         times = [row.updated_at for row in tasks.order]
         assert times == sorted(times, reverse=True)
@@ -125,7 +126,7 @@ def test_all_leaves_are_strings() -> None:
 
 def test_options_make_a_service() -> None:
     """Apps, tasks, churn, limit, faults and variants are as asked for."""
-    clock = ManualClock()
+    clock = SetClock()
     asked = options.SimulatorOptions(
         apps=2,
         tasks=30,
@@ -134,7 +135,7 @@ def test_options_make_a_service() -> None:
         faults=("bad_gateway=0.5", "slow"),
         variants=("past_end=last_page", "lag_seconds=1.5", "changed_task_moves=false"),
     )
-    service = options.build_service(asked, now=clock)
+    service = options.build_service(asked, now=clock.now)
     assert asked.app_ids == ("app-1", "app-2")
     assert [len(tasks) for tasks in service.fleet.apps.values()] == [30, 30]
     assert service.churn.rates.total == pytest.approx(5.0)
@@ -151,7 +152,7 @@ def test_each_app_has_tasks_of_its_own_from_the_seed() -> None:
 
     def bodies(seed: int, app_id: str) -> list[bytes]:
         asked = options.SimulatorOptions(apps=2, tasks=5, seed=seed)
-        return list(options.build_service(asked, now=ManualClock()).fleet.bodies(app_id))
+        return list(options.build_service(asked, now=SetClock().now).fleet.bodies(app_id))
 
     assert bodies(1, "app-1") == bodies(1, "app-1")
     assert bodies(1, "app-1") != bodies(2, "app-1")

@@ -6,7 +6,8 @@ import pytest
 
 from exporter.simulator.faults import FAULTS, Fault
 from exporter.simulator.protocol import Response
-from tests.simulator.support import ManualClock, page_query, signed, small_service
+from tests.simulator.support import page_query, signed, small_service
+from tests.support.virtual_time import SetClock
 
 LOOK_UP = {"AppId": "app", "TaskId": "task-1"}
 REFUSALS = {
@@ -53,7 +54,7 @@ OTHERS = {"lower_case_error", "truncated_json", "tasks_not_a_list", "no_request_
 
 def answer(name: str | None) -> Response:
     """Return what a fault makes of the answer to a request; None: the answer as it should be."""
-    service = small_service(ManualClock(), 30, compression=False)
+    service = small_service(SetClock(), 30, compression=False)
     if name is not None:
         service.faults.add(Fault(name))
     return service.handle(signed(page_query(2, 10)))
@@ -126,13 +127,13 @@ def test_headers_say_how_long_to_wait_and_what_comes(name: str, header: str, val
 
 def hits(fault: Fault, queries: list[dict[str, str]]) -> list[bool]:
     """Return which of the requests a fault hits, each at a second of its own."""
-    clock = ManualClock()
+    clock = SetClock()
     service = small_service(clock, 30)
     service.faults.add(fault)
     found = []
     for query in queries:
-        clock.advance(1)
-        found.append(service.handle(signed(query, date=clock())).status == 500)
+        clock.seconds += 1
+        found.append(service.handle(signed(query, date=clock.now())).status == 500)
     return found
 
 
@@ -161,7 +162,7 @@ def test_a_fault_may_hit_some_requests_only() -> None:
 
 def test_faults_are_switched_off() -> None:
     """Faults last until they are cleared, all or by name."""
-    service = small_service(ManualClock(), 3)
+    service = small_service(SetClock(), 3)
     service.faults.add(Fault("internal_error"))
     service.faults.add(Fault("bad_gateway"))
     statuses = [service.handle(signed(page_query())).status]

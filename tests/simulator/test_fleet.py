@@ -7,13 +7,14 @@ import pytest
 
 from exporter.simulator.fleet import Churn, Event, Fleet, Rates, populate
 from exporter.simulator.task_maker import MISCONFIGURATIONS, TaskMaker, merged, seeded
-from tests.simulator.support import START, ManualClock
+from tests.simulator.support import START
+from tests.support.virtual_time import SetClock
 
 
 @pytest.fixture
-def short(clock: ManualClock) -> Fleet:
+def short(clock: SetClock) -> Fleet:
     """Three tasks, c the newest."""
-    short = Fleet(clock)
+    short = Fleet(clock.now)
     short.add_app("app")
     for task_id in "abc":
         short.create("app", {"AppId": "app", "TaskId": task_id, "Region": "CN-Shanghai"})
@@ -64,7 +65,7 @@ def test_a_merge_patch_follows_its_standard() -> None:
 
 def three_apps() -> Fleet:
     """Return two apps with tasks and one without."""
-    fleet = Fleet(ManualClock())
+    fleet = Fleet(SetClock().now)
     populate(fleet, "large", 300, random=seeded(1, "large"), started_at=START)
     populate(fleet, "small", 30, random=seeded(1, "small"), started_at=START)
     fleet.add_app("empty")
@@ -168,7 +169,7 @@ def test_the_newest_are_saved_again_in_their_order(fleet: Fleet, events: list[Ev
 @pytest.mark.parametrize("name", MISCONFIGURATIONS)
 def test_changes_do_not_heal_what_is_wrong_on_purpose(name: str) -> None:
     """A marked task keeps its mark, and all of its configuration, through any number of updates."""
-    fleet = Fleet(ManualClock())
+    fleet = Fleet(SetClock().now)
     fleet.add_app("app")
     body = MISCONFIGURATIONS[name](TaskMaker(seeded(1, name)).mixed("app"))
     fleet.create("app", body, marks=(name,))

@@ -8,7 +8,8 @@ import pytest
 from exporter.simulator.listing import VARIANT_DESCRIPTIONS, Parameters, Variants
 from exporter.simulator.protocol import ServiceError
 from exporter.simulator.service import Service
-from tests.simulator.support import ManualClock, code, page_query, signed, small_service, task_ids
+from tests.simulator.support import code, page_query, signed, small_service, task_ids
+from tests.support.virtual_time import SetClock
 
 
 def everything(service: Service, page_size: int = 100) -> list[str]:
@@ -45,7 +46,7 @@ def everything(service: Service, page_size: int = 100) -> list[str]:
         ({"PageNo": "77", "PageSize": "1"}, ""),
     ],
 )
-def test_parameters_are_checked(clock: ManualClock, change: dict[str, str | None], expected: str) -> None:
+def test_parameters_are_checked(clock: SetClock, change: dict[str, str | None], expected: str) -> None:
     """Each documented rule has its code, also of what is not there at all (None); with a TaskId paging is optional."""
     service = small_service(clock, 3)
     query = {name: value for name, value in {**page_query(), **change}.items() if value is not None}
@@ -55,19 +56,19 @@ def test_parameters_are_checked(clock: ManualClock, change: dict[str, str | None
 
 
 @pytest.mark.parametrize("tasks", [0, 1, 9, 10, 11, 25])
-def test_pages_hold_the_whole_list_newest_first(clock: ManualClock, tasks: int) -> None:
+def test_pages_hold_the_whole_list_newest_first(clock: SetClock, tasks: int) -> None:
     """All pages together are the list; each is full but the last."""
     service = small_service(clock, tasks)
     assert everything(service, 10) == [f"task-{number}" for number in range(tasks - 1, -1, -1)]
 
 
-def test_a_look_up_brings_the_one_task(clock: ManualClock) -> None:
+def test_a_look_up_brings_the_one_task(clock: SetClock) -> None:
     """With a TaskId there is that task alone."""
     assert task_ids(small_service(clock, 30).body(Parameters("app", task_id="task-7"))) == ["task-7"]
 
 
 @pytest.mark.parametrize(("variant", "rows"), [("empty", []), ("last_page", ["task-0"]), ("invalid_param", None)])
-def test_past_the_end(clock: ManualClock, variant: str, rows: list[str] | None) -> None:
+def test_past_the_end(clock: SetClock, variant: str, rows: list[str] | None) -> None:
     """A page past the end is empty, an error, or the last page again, also when the last one was full."""
     service = small_service(clock, 3, past_end=variant)
     for page_no, page_size in ((3, 2), (99, 2), (4, 1)):
@@ -87,7 +88,7 @@ def test_past_the_end(clock: ManualClock, variant: str, rows: list[str] | None) 
         ("not_found", 404, {"Code": "TaskNotExist"}),
     ],
 )
-def test_an_unknown_task(clock: ManualClock, variant: str, status: int, expected: dict[str, Any]) -> None:
+def test_an_unknown_task(clock: SetClock, variant: str, status: int, expected: dict[str, Any]) -> None:
     """A TaskId that does not exist is answered in one of four ways."""
     service = small_service(clock, 3, unknown_task=variant)
     response = service.handle(signed({"AppId": "app", "TaskId": "nobody"}))
@@ -97,13 +98,13 @@ def test_an_unknown_task(clock: ManualClock, variant: str, status: int, expected
 
 
 @pytest.mark.parametrize(("variant", "expected"), [("list", [[]]), ("null", [None]), ("absent", [])])
-def test_an_app_without_tasks(clock: ManualClock, variant: str, expected: list[Any]) -> None:
+def test_an_app_without_tasks(clock: SetClock, variant: str, expected: list[Any]) -> None:
     """`MPUTasks` of an empty app is an empty list, null or missing."""
     body = json.loads(small_service(clock, 0, empty_app=variant).body(Parameters("app", 1)))
     assert [body["MPUTasks"]] * ("MPUTasks" in body) == expected if expected else "MPUTasks" not in body
 
 
-def test_look_ups_may_be_free(clock: ManualClock) -> None:
+def test_look_ups_may_be_free(clock: SetClock) -> None:
     """Whether look-ups count against the limit is a variant; pages always do."""
     look_up = {"AppId": "app", "TaskId": "task-0"}
     for counted, refused in ((True, 10), (False, 0)):
@@ -114,7 +115,7 @@ def test_look_ups_may_be_free(clock: ManualClock) -> None:
         assert pages.count("Throttling.User") == (60 if counted else 10)
 
 
-def test_deep_pages_may_be_refused(clock: ManualClock) -> None:
+def test_deep_pages_may_be_refused(clock: SetClock) -> None:
     """No page reaches beyond `deepest_row`."""
     service = small_service(clock, 30, deepest_row=20)
     assert len(task_ids(service.body(Parameters("app", 2, 10)))) == 10
@@ -131,7 +132,7 @@ def test_deep_pages_may_be_refused(clock: ManualClock) -> None:
         ("always", {(1, 4): (29, 22), (1, 10): (29, 22), (2, 4): (21, 14)}),
     ],
 )
-def test_pages_may_be_capped(clock: ManualClock, kind: str, pages: dict[tuple[int, int], tuple[int, int]]) -> None:
+def test_pages_may_be_capped(clock: SetClock, kind: str, pages: dict[tuple[int, int], tuple[int, int]]) -> None:
     """A cap of 8 rows stands for PageSize, cuts the page in its place, or is the size of each page."""
     service = small_service(clock, 30, page_cap=8, page_cap_kind=kind)
     for (page_no, page_size), (first, last) in pages.items():
@@ -139,7 +140,7 @@ def test_pages_may_be_capped(clock: ManualClock, kind: str, pages: dict[tuple[in
         assert found == [f"task-{number}" for number in range(first, last - 1, -1)]
 
 
-def test_a_list_may_be_cut(clock: ManualClock) -> None:
+def test_a_list_may_be_cut(clock: SetClock) -> None:
     """Rows beyond `listed_rows` are on no page, as if the list ended there; look-ups find them."""
     service = small_service(clock, 30, listed_rows=25)
     assert everything(service, 10) == [f"task-{number}" for number in range(29, 4, -1)]
@@ -148,7 +149,7 @@ def test_a_list_may_be_cut(clock: ManualClock) -> None:
 
 
 @pytest.mark.parametrize("ties", ["by_page_size", "by_page_no"])
-def test_ties_may_depend_on_the_page(clock: ManualClock, ties: str) -> None:
+def test_ties_may_depend_on_the_page(clock: SetClock, ties: str) -> None:
     """Pages of one PageSize, or all pages of one PageNo, share an order, and others have another."""
     service = small_service(clock, ties=ties)
     for number in range(30):
@@ -160,12 +161,12 @@ def test_ties_may_depend_on_the_page(clock: ManualClock, ties: str) -> None:
     assert (same_order, is_whole) == ((False, True) if ties == "by_page_size" else (True, False))
 
 
-def test_ties_have_an_order_that_lasts_or_not(clock: ManualClock) -> None:
+def test_ties_have_an_order_that_lasts_or_not(clock: SetClock) -> None:
     """Tasks of one second come in an order of their own, the same for each request or another."""
     stable, changing = small_service(clock, 20, ties="stable"), small_service(clock, 20, ties="changing")
     for service in (stable, changing):
         for number in range(12):
-            service.fleet.resave("app", f"task-{number}", at=clock() + number / 100)
+            service.fleet.resave("app", f"task-{number}", at=clock.now() + number / 100)
     by_time = [f"task-{number}" for number in (*range(11, -1, -1), *range(19, 11, -1))]
     assert everything(stable, 3) == everything(stable, 7) != by_time
     assert sorted(everything(stable, 3)) == sorted(by_time)
@@ -175,31 +176,31 @@ def test_ties_have_an_order_that_lasts_or_not(clock: ManualClock) -> None:
     assert all(set(page) <= set(by_time[:12]) for page in pages)
 
 
-def test_a_second_replica_is_behind(clock: ManualClock) -> None:
+def test_a_second_replica_is_behind(clock: SetClock) -> None:
     """With a lagging replica some answers know of a change and others do not yet."""
     service = small_service(clock, 3, lag_seconds=2.0, lag_share=0.5)
     service.fleet.delete("app", "task-2")
     assert {len(task_ids(service.body(Parameters("app", 1)))) for _ in range(40)} == {2, 3}
-    clock.advance(2)
+    clock.seconds += 2
     assert {len(task_ids(service.body(Parameters("app", 1)))) for _ in range(40)} == {2}
     service.variants = Variants()
     assert service.fleet.listeners == []
 
 
-def test_stopped_tasks_may_stay(clock: ManualClock) -> None:
+def test_stopped_tasks_may_stay(clock: SetClock) -> None:
     """A stopped task is listed for as long as the variant says, unless it was started again."""
     service = small_service(clock, 3, stopped_task_stays_seconds=60)
     for number in (0, 1):
         service.fleet.delete("app", f"task-{number}")
-    clock.advance(59)
+    clock.seconds += 59
     assert everything(service) == ["task-2", "task-1", "task-0"]
     service.fleet.update("app", "task-1", {"MaxIdleTime": "60"})
-    clock.advance(1)
+    clock.seconds += 1
     assert everything(service) == ["task-1", "task-2"]
 
 
 @pytest.mark.parametrize(("moves", "numbers"), [(True, "3102"), (False, "3210")])
-def test_changed_tasks_may_stay_in_place(clock: ManualClock, moves: bool, numbers: str) -> None:
+def test_changed_tasks_may_stay_in_place(clock: SetClock, moves: bool, numbers: str) -> None:
     """A task that is changed or saved again is the first one, or stays where it was; a new one is always the first."""
     service = small_service(clock, 3, changed_task_moves=moves)
     service.fleet.update("app", "task-0", {"MaxIdleTime": "60"})
@@ -216,7 +217,7 @@ def test_changed_tasks_may_stay_in_place(clock: ManualClock, moves: bool, number
         ("new_value", ("CN-Shanghai", "2", "AV1")),
     ],
 )
-def test_spelling(clock: ManualClock, variant: str, expected: tuple[str, str, str]) -> None:
+def test_spelling(clock: SetClock, variant: str, expected: tuple[str, str, str]) -> None:
     """Region, MixMode and codec come as documented, in another case, or with new values, in pages and look-ups."""
     service = small_service(clock, spelling=variant)
     encoding = {"EncodeParams": {"VideoCodec": "H.265"}}

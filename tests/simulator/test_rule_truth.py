@@ -24,11 +24,12 @@ from exporter.simulator.simulation import demo_service
 from exporter.simulator.task_maker import MISCONFIGURATIONS, ODD_VALUES, TEMPLATES, Body, TaskMaker, merged, seeded
 from tests.metrics.builders import STATUS
 from tests.oracle.rule_truth import rule_truth
-from tests.simulator.support import START, ManualClock
+from tests.simulator.support import START
 from tests.support.evaluated_rows import evaluate_rows
 from tests.support.generated import examples
 from tests.support.rows import changed, leaf_paths
 from tests.support.subtests import for_each
+from tests.support.virtual_time import SetClock
 from tests.support.virtual_world import ACCOUNT, Samples, Seen, true_samples
 
 RULES = [compile_rule(rule) for rule in default_rules()]
@@ -305,17 +306,17 @@ def test_a_url_is_shared_across_apps() -> None:
 
 def test_the_demonstration_as_the_rules_find_it() -> None:
     """In every app of the demonstration, after ten minutes of changes, rules and truth agree about every task."""
-    clock = ManualClock()
-    service = demo_service(now=clock)
-    clock.advance(600)
+    clock = SetClock()
+    service = demo_service(now=clock.now)
+    clock.seconds += 600
     assert_equal_to_the_truth({app_id: service.listed(app_id) for app_id in service.fleet.apps})
 
 
 def test_ordinary_tasks_of_the_demonstration_violate_nothing() -> None:
     """What is not wrong on purpose violates no rule, not even for information, also after ten minutes of changes."""
-    clock = ManualClock()
-    service = demo_service(now=clock)
-    clock.advance(600)
+    clock = SetClock()
+    service = demo_service(now=clock.now)
+    clock.seconds += 600
     truth = rule_truth({app_id: service.listed(app_id) for app_id in service.fleet.apps})
     wrong = {row.task_id for tasks in service.fleet.apps.values() for row in tasks.order if row.marks}
     found = {task_id for rules in truth.values() for result in rules.values() for task_id in result["violations"]}
@@ -336,7 +337,7 @@ def test_every_misconfiguration_is_found_or_is_for_its_owner_to_know(name: str) 
 @pytest.mark.parametrize("spelling", ["documented", "other_case", "new_value"])
 def test_generated_fleets_with_everything_odd(spelling: str) -> None:
     """Every misconfiguration and every odd value, and pairs of them, on tasks of all kinds and in any spelling."""
-    fleet, maker, random = Fleet(ManualClock()), TaskMaker(seeded(2, "odd")), seeded(3, "pairs")
+    fleet, maker, random = Fleet(SetClock().now), TaskMaker(seeded(2, "odd")), seeded(3, "pairs")
     populate(fleet, "app", 150, random=seeded(4, "app"), started_at=START)
     changes = [*MISCONFIGURATIONS.values(), *ODD_VALUES.values()]
     for change in changes:

@@ -11,12 +11,15 @@ from yarl import URL
 from exporter.simulator.faults import Fault
 from exporter.simulator.service import Service
 from exporter.simulator.simulated_server import RunningServer, start
-from tests.simulator.support import ManualClock, page_query, signed, small_service
+from tests.simulator.support import page_query, signed, small_service
 from tests.support.monitored import until
+from tests.support.virtual_time import SetClock
 
 
 class Local:
     """A service on a socket, and a client for it."""
+
+    clock: SetClock
 
     def __init__(self, service: Service, server: RunningServer, session: aiohttp.ClientSession) -> None:
         self.service = service
@@ -42,12 +45,14 @@ class Local:
 
 
 @pytest.fixture
-async def local() -> AsyncIterator[Local]:
+async def local(clock: SetClock) -> AsyncIterator[Local]:
     """Three tasks behind a server."""
-    service = small_service(ManualClock(), 3)
+    service = small_service(clock, 3)
     server = await start(service)
     async with aiohttp.ClientSession() as session:
-        yield Local(service, server, session)
+        local = Local(service, server, session)
+        local.clock = clock
+        yield local
     await server.close()
 
 
@@ -78,7 +83,7 @@ async def test_a_request_is_answered_late_or_never(local: Local, fault: str) -> 
 
 async def test_a_hanging_request_is_cut_off_in_the_end() -> None:
     """Even a client without patience of its own is let go some time."""
-    service = small_service(ManualClock(), 3)
+    service = small_service(SetClock(), 3)
     service.faults.add(Fault("hang"))
     server = await start(service, longest_hang_seconds=0.1)
     async with aiohttp.ClientSession() as session:
@@ -89,7 +94,7 @@ async def test_a_hanging_request_is_cut_off_in_the_end() -> None:
 
 async def test_closing_does_not_wait_for_what_hangs() -> None:
     """A server with a hanging request closes immediately."""
-    service = small_service(ManualClock(), 3)
+    service = small_service(SetClock(), 3)
     service.faults.add(Fault("hang"))
     server = await start(service)
     async with aiohttp.ClientSession() as session:
@@ -149,9 +154,7 @@ async def test_churn_and_bursts_are_controlled(local: Local) -> None:
     await local.control("POST", "burst", {"kind": "create", "app_id": "app", "count": 10})
     assert len(local.service.fleet.apps["app"]) == 13
     assert (await local.control("POST", "churn", {"create": 5}))["create"] == 5
-    clock = local.service.now
-    assert isinstance(clock, ManualClock)
-    clock.advance(100)
+    local.clock.seconds += 100
     await until(lambda: len(local.service.fleet.apps["app"]) > 300)
     assert await local.control("POST", "churn", {}) == {"update": 0, "create": 0, "delete": 0, "resave": 0}
 

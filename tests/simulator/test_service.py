@@ -15,11 +15,12 @@ from exporter.simulator.fleet import Fleet, Rates, populate
 from exporter.simulator.protocol import Response, SimulatedAccount
 from exporter.simulator.service import Latency, RequestQuota, Service
 from exporter.simulator.task_maker import seeded
-from tests.simulator.support import ACCOUNT, START, ManualClock, code, page_query, signed, small_service, task_ids
+from tests.simulator.support import ACCOUNT, START, code, page_query, signed, small_service, task_ids
 from tests.support.shared_quota import SharedQuota, Window
+from tests.support.virtual_time import SetClock
 
 
-def test_other_actions_and_versions_do_not_exist(clock: ManualClock) -> None:
+def test_other_actions_and_versions_do_not_exist(clock: SetClock) -> None:
     """There is one operation in one version."""
     service = small_service(clock)
     other_action = service.handle(signed(page_query(), headers={"x-acs-action": "StopRtcMPUTask"}))
@@ -28,7 +29,7 @@ def test_other_actions_and_versions_do_not_exist(clock: ManualClock) -> None:
     assert (other_version.status, code(other_version)) == (400, "InvalidVersion")
 
 
-def test_answers_are_compressed_for_those_who_accept_it(clock: ManualClock) -> None:
+def test_answers_are_compressed_for_those_who_accept_it(clock: SetClock) -> None:
     """Compression is an answer to Accept-Encoding, unless the variant says otherwise."""
     request = signed(page_query(), unsigned={"accept-encoding": "gzip, deflate"})
     response = small_service(clock, 30).handle(request)
@@ -43,7 +44,7 @@ def test_answers_are_compressed_for_those_who_accept_it(clock: ManualClock) -> N
         assert len(task_ids(plain.body)) == 30
 
 
-def test_the_servers_clock_may_be_off(clock: ManualClock) -> None:
+def test_the_servers_clock_may_be_off(clock: SetClock) -> None:
     """With a skew, a right date is refused, the Date header tells by how much, and a corrected date is accepted."""
     service = small_service(clock, 3, clock_skew_seconds=3600)
     refused = service.handle(signed(page_query()))
@@ -53,44 +54,44 @@ def test_the_servers_clock_may_be_off(clock: ManualClock) -> None:
     assert service.handle(signed(page_query(), date=servers_time)).status == 200
 
 
-def test_accounts_have_their_own_keys_apps_and_limits(clock: ManualClock) -> None:
+def test_accounts_have_their_own_keys_apps_and_limits(clock: SetClock) -> None:
     """What one account uses up is not missing to another, and its apps are unknown to others."""
-    fleet = Fleet(clock)
+    fleet = Fleet(clock.now)
     accounts = []
     for app_id in ("one", "two"):
         fleet.add_app(app_id)
         accounts.append(SimulatedAccount(f"{app_id}-id", f"{app_id}-secret", (app_id,), requests_per_second=3))
-    service = Service(accounts, fleet, now=clock)
+    service = Service(accounts, fleet, now=clock.now)
     one, two = accounts
     statuses = [service.handle(signed(page_query(app_id="one"), account=one)).status for _ in range(4)]
     assert statuses == [200, 200, 200, 400]
     assert service.handle(signed(page_query(app_id="two"), account=two)).status == 200
-    clock.advance(1)
-    assert code(service.handle(signed(page_query(app_id="two"), account=one, date=clock()))) == "InvalidAppId"
+    clock.seconds += 1
+    assert code(service.handle(signed(page_query(app_id="two"), account=one, date=clock.now()))) == "InvalidAppId"
 
 
-def test_the_limit_is_fifty_a_second(clock: ManualClock) -> None:
+def test_the_limit_is_fifty_a_second(clock: SetClock) -> None:
     """By default no window of one second has more than fifty answers; what is over it is Throttling.User."""
     service = small_service(clock, 3)
     codes = []
     for _ in range(120):
-        clock.advance(1 / 64)
-        codes.append(code(service.handle(signed(page_query(), date=clock()))))
+        clock.seconds += 1 / 64
+        codes.append(code(service.handle(signed(page_query(), date=clock.now()))))
     assert codes[:64] == [""] * 50 + ["Throttling.User"] * 14
     assert codes[64:] == [""] * 50 + ["Throttling.User"] * 6
     assert service.statistics.rejected_by_quota == {"key-id": 20}
 
 
-def test_statistics_tell_what_arrived(clock: ManualClock) -> None:
+def test_statistics_tell_what_arrived(clock: SetClock) -> None:
     """Requests are counted by app, kind, error, and by the busiest second."""
     service = small_service(clock, 3)
     for at in (0.0, 0.5, 0.9, 1.2, 1.4):
-        clock.time = START + at
-        service.handle(signed(page_query(), date=clock()))
-    again = signed({"AppId": "app", "TaskId": "task-1"}, date=clock())
+        clock.seconds = at
+        service.handle(signed(page_query(), date=clock.now()))
+    again = signed({"AppId": "app", "TaskId": "task-1"}, date=clock.now())
     service.handle(again)
     service.handle(again)
-    service.handle(signed(page_query(), account=SimulatedAccount("key-id", "wrong", ()), date=clock()))
+    service.handle(signed(page_query(), account=SimulatedAccount("key-id", "wrong", ()), date=clock.now()))
     found = msgspec.to_builtins(service.statistics)
     assert found == {
         "requests": 8,
@@ -103,7 +104,7 @@ def test_statistics_tell_what_arrived(clock: ManualClock) -> None:
     }
 
 
-def test_each_answer_has_a_request_id_of_its_own(clock: ManualClock) -> None:
+def test_each_answer_has_a_request_id_of_its_own(clock: SetClock) -> None:
     """RequestIds look like the vendor's and do not repeat, in errors neither."""
     service = small_service(clock, 3)
     queries = [page_query()] * 5 + [page_query(app_id="unknown")] * 5
@@ -112,11 +113,11 @@ def test_each_answer_has_a_request_id_of_its_own(clock: ManualClock) -> None:
     assert all(re.fullmatch(r"[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}", request_id) for request_id in ids)
 
 
-def test_latency_is_at_least_and_at_most(clock: ManualClock) -> None:
+def test_latency_is_at_least_and_at_most(clock: SetClock) -> None:
     """Both directions take their time, with jitter."""
-    fleet = Fleet(clock)
+    fleet = Fleet(clock.now)
     fleet.add_app("app")
-    service = Service([ACCOUNT], fleet, now=clock, latency=Latency(0.1, 0.05))
+    service = Service([ACCOUNT], fleet, now=clock.now, latency=Latency(0.1, 0.05))
     delays = [service.inbound_delay_seconds() for _ in range(300)]
     delays += [service.handle(signed(page_query())).delay_seconds for _ in range(300)]
     assert all(0.1 <= delay <= 0.15 for delay in delays)
@@ -125,17 +126,17 @@ def test_latency_is_at_least_and_at_most(clock: ManualClock) -> None:
 
 def run(seed: int) -> list[Response]:
     """Return the answers of one seed to the same hundred requests, with everything random switched on."""
-    clock = ManualClock()
-    fleet = Fleet(clock)
-    populate(fleet, "app", 250, random=seeded(seed, "app"), started_at=clock())
-    service = Service([ACCOUNT], fleet, now=clock, seed=seed, latency=Latency(0.01, 0.02))
+    clock = SetClock()
+    fleet = Fleet(clock.now)
+    populate(fleet, "app", 250, random=seeded(seed, "app"), started_at=clock.now())
+    service = Service([ACCOUNT], fleet, now=clock.now, seed=seed, latency=Latency(0.01, 0.02))
     service.variants = service.variants.changed({"ties": "changing", "lag_seconds": 0.5})
-    service.churn.set_rates(Rates.mixture(20), clock())
+    service.churn.set_rates(Rates.mixture(20), clock.now())
     service.faults.add(Fault("internal_error", 0.2))
     answers = []
     for number in range(100):
-        clock.advance(0.1)
-        answers.append(service.handle(signed(page_query(number % 4 + 1), date=clock())))
+        clock.seconds += 0.1
+        answers.append(service.handle(signed(page_query(number % 4 + 1), date=clock.now())))
     return answers
 
 

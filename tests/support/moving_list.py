@@ -17,6 +17,7 @@ from exporter.collector.rate_limiter import Limiter
 from exporter.collector.reading import LARGEST_PAGE, AppRows, Window, WindowAnswer
 from exporter.collector.requests import AccountRequests
 from exporter.collector.status import Intervals, Status, Sweep
+from exporter.collector.task_diff import kind_of
 from exporter.config.model import App
 from exporter.core.clock import Clock
 from exporter.core.collection_state import State
@@ -186,23 +187,9 @@ class Told(CollectorEvents):
 
     def take(self) -> list[tuple[str, str]]:
         """Return kind and TaskId of all changes since the last call."""
-        taken = [(kind(change), task_id_of(change)) for change in self.changes]
+        taken = [(kind_of(change), change.task_id) for change in self.changes]
         self.changes.clear()
         return taken
-
-
-def kind(change: Change) -> str:
-    """Return added, removed or modified."""
-    if change.before is None:
-        return "added"
-    return "removed" if change.after is None else "modified"
-
-
-def task_id_of(change: Change) -> str:
-    """Return whose change it is."""
-    task = change.after or change.before
-    assert task is not None
-    return task.task_id
 
 
 def requests_to(
@@ -261,13 +248,14 @@ class Scene:
         self.service = ListService(self.list)
         self.reported = Told()
         self.clock = VirtualClock()
+        self.account = requests_to(self.service, self.reported, self.clock, requests_per_second=requests_per_second)
         self.collector = collector_of(
             self.service,
             self.reported,
             self.clock,
             largest_page=largest_page,
             max_tasks=max_tasks,
-            requests=requests_to(self.service, self.reported, self.clock, requests_per_second=requests_per_second),
+            requests=self.account,
         )
 
     async def start(self) -> None:

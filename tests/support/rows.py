@@ -8,6 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from exporter.aliyun.parse_task import Interner, read_row
 from exporter.collector.inventory import Change, Entry
 from exporter.core.task import Task
 
@@ -28,6 +29,18 @@ def changed(row: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:
     place[key] = changed(place[key], rest, value) if rest else value
     result: dict[str, Any] = place
     return result
+
+
+def read(row: Any, share: Interner | None = None) -> Task:
+    """Read a row of the vendor's example's app that has a TaskId."""
+    task = read_row(row if isinstance(row, bytes) else json.dumps(row).encode(), app_id="yourAppId", share=share)
+    assert task is not None
+    return task
+
+
+def with_change(path: str, value: Any) -> Task:
+    """Read the vendor's example with one value changed."""
+    return read(changed(example_row(), path, value))
 
 
 def leaf_paths(value: Any, prefix: str = "") -> list[str]:

@@ -48,10 +48,10 @@ class Every(BaseTrigger):  # type: ignore[misc] # APScheduler ships no types
         """Return the next turn after `now`."""
         if previous_fire_time is None:
             return now
-        self._last_turn = previous_fire_time
         interval = self._interval_seconds()
-        turns = math.floor((now - previous_fire_time).total_seconds() / interval) + 1
-        return previous_fire_time + timedelta(seconds=max(1, turns) * interval)
+        missed = max(0, math.floor((now - previous_fire_time).total_seconds() / interval))
+        self._last_turn = previous_fire_time + timedelta(seconds=missed * interval)
+        return previous_fire_time + timedelta(seconds=(missed + 1) * interval)
 
     def due(self) -> datetime | None:
         """Return when the next turn is due by the interval that holds now; None before the first."""

@@ -318,6 +318,20 @@ def test_turns_that_were_missed_are_left_out_and_the_phase_is_kept() -> None:
     assert (following - START).total_seconds() % 10 == 0
 
 
+@on_schedule
+async def test_a_process_that_stood_still_makes_up_for_one_turn(scene: Scene) -> None:
+    """However many turns it missed, one comes at once, and those after it are in step with those before."""
+    app = scene.collector(interval=10, sweep=1000)
+    await scene.seconds_pass(25)
+    phase = app.turns[Kind.UPDATE][-1] % 10
+    resumed = scene.clock.monotonic() + 1003
+    asyncio.get_running_loop()._now = resumed  # type: ignore[attr-defined] # as if it had been stopped
+    await scene.seconds_pass(30)
+    made_up_for, *regular = [turn for turn in app.turns[Kind.UPDATE] if turn >= resumed]
+    assert made_up_for == pytest.approx(resumed)
+    assert [turn % 10 for turn in regular] == pytest.approx([phase] * 3)
+
+
 @on_virtual_time
 async def test_an_interval_beyond_all_dates_stops_no_other_app(scene: Scene) -> None:
     """One app whose budget lets it be read once in a million years leaves the turns of the others alone."""

@@ -183,10 +183,8 @@ class AppPolicy:
         try:
             if entry is None:
                 self._forget(task_id)
-            elif self._evaluator.prepare(subject := self._subject(entry), scope):
+            elif not self._evaluate(self._subject(entry), scope):
                 self.backlog.mark(task_id, scope)
-            else:
-                self._evaluate(subject, scope)
         except Exception:
             self.backlog.mark(task_id, scope)
             raise
@@ -273,17 +271,21 @@ class AppPolicy:
         known.entry = entry
         return known
 
-    def _evaluate(self, subject: Subject, scope: Scope) -> None:
+    def _evaluate(self, subject: Subject, scope: Scope) -> bool:
+        """Evaluate a task; return whether it is done, or the rest is left for another turn of the event loop."""
         task_id = subject.entry.task_id
         noted = self._note(subject.entry, subject.whole_task) if scope is Scope.ALL else self._evaluated[task_id]
         before = noted.outcomes
         after = self._evaluator.outcomes(subject, before, scope)
+        if after is None:
+            return False
         self._due_until = min(self._due_until, subject.seconds)  # the clock may have stepped back
         noted.key_change = subject.next_key_change if self._evaluator.depends_on_push_keys else inf
         self._key_changes.set(task_id, noted.key_change if noted.key_change < self._minute_ends else None)
         if after != before:
             noted.outcomes = _shared(after)
             self.counted.record(task_id, before, after, now=subject.seconds, text=partial(self._text, subject))
+        return True
 
     def _forget(self, task_id: str) -> None:
         known = self._evaluated.pop(task_id, None)

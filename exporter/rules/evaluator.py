@@ -9,7 +9,17 @@ from weakref import WeakValueDictionary
 
 from exporter.rules.cel_language import Activation, EvaluationError, Expression, compile_list
 from exporter.rules.cost import PUSH_AUTH, TURN_COST
-from exporter.rules.rule import CODES, EXEMPT, FROZEN, VIOLATION, CompiledRule, Outcome, frozen_as, without_exemptions
+from exporter.rules.rule import (
+    CODES,
+    ERROR,
+    EXEMPT,
+    FROZEN,
+    VIOLATION,
+    CompiledRule,
+    Outcome,
+    frozen_as,
+    without_exemptions,
+)
 from exporter.rules.subject import Subject
 from exporter.rules.syntax_tree import TIME, TimeLimit
 
@@ -81,21 +91,17 @@ class Evaluator:
         """Return how many exemptions have ended at a time, in seconds since 1970."""
         return bisect_right(self._exemption_ends, now)
 
-    def prepare(self, subject: Subject, scope: Scope) -> bool:
-        """Evaluate some rules, if `outcomes` would take longer than a turn of the event loop; return whether it did."""
-        if not self._is_costly:
-            return False
-        unknown = [group for group in self._groups if group.scope <= scope and group.recall(subject) is None]
-        if len(unknown) < 2 or sum(group.cost for group in unknown) <= TURN_COST:
-            return False
-        unknown[0].evaluate(subject)
-        return True
+    def outcomes(self, subject: Subject, before: bytes, scope: Scope) -> bytes | None:
+        """Return the outcomes for a task, those before where the scope does not reach.
 
-    def outcomes(self, subject: Subject, before: bytes, scope: Scope) -> bytes:
-        """Return the outcomes for a task, those before where the scope does not reach."""
+        None: only some rules were evaluated, since all would take longer than a turn of the event loop: ask again.
+        """
         known = without_exemptions(before)
         found = {group: group.recall(subject) for group in self._groups if group.scope <= scope}
         unknown = [group for group, outcomes in found.items() if outcomes is None]
+        if self._is_costly and len(unknown) > 1 and sum(group.cost for group in unknown) > TURN_COST:
+            unknown[0].evaluate(subject)
+            return None
         if variables := [group.variables for group in unknown if not group.has_keys]:
             subject.activation(frozenset[str]().union(*variables))  # one for all of them
         found.update((group, group.evaluate(subject)) for group in unknown)
@@ -174,11 +180,13 @@ class _RuleGroup:
                 return bytes(self._program.evaluate_list(activation))
             except EvaluationError:
                 pass
-        outcomes = [CODES[rule.evaluate(activation).outcome] for rule in self._rules]
-        stopped = [rule.is_stopped for rule in self._rules]
-        if self._program is not None and any(stopped):
-            self._program.stopped = True
-        return bytes([FROZEN if is_stopped else code for code, is_stopped in zip(outcomes, stopped, strict=True)])
+        outcomes = bytes([CODES[rule.evaluate(activation).outcome] for rule in self._rules])
+        if ERROR in outcomes:
+            each = zip(outcomes, self._rules, strict=True)
+            outcomes = bytes(FROZEN if code == ERROR and rule.is_stopped else code for code, rule in each)
+            if self._program is not None and FROZEN in outcomes:
+                self._program.stopped = True
+        return outcomes
 
     def _is_evaluated_again(self, outcomes: bytes) -> bool:
         """Whether a rule that was stopped runs again, since rules were loaded."""

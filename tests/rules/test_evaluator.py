@@ -50,7 +50,9 @@ def _subject(task_id: str, *, shared: int = 0, app_id: str = "live", now: float 
 
 
 def _evaluate(evaluator: Evaluator, subject: Subject, scope: Scope = Scope.ALL, before: bytes | None = None) -> bytes:
-    return evaluator.outcomes(subject, before or nothing_known(len(evaluator.rules)), scope)
+    outcomes = evaluator.outcomes(subject, before or nothing_known(len(evaluator.rules)), scope)
+    assert outcomes is not None
+    return outcomes
 
 
 def _evaluator(rules: Sequence[CompiledRule], app: str = "live", shared: SharedEvaluations | None = None) -> Evaluator:

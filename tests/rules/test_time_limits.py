@@ -78,9 +78,9 @@ def test_only_tasks_that_reached_a_limit_are_evaluated_again(monkeypatch: pytest
     evaluated: list[str] = []
     honest = AppPolicy._evaluate
 
-    def watched(self: AppPolicy, subject: Subject, *others: Any) -> None:
+    def watched(self: AppPolicy, subject: Subject, *others: Any) -> bool:
         evaluated.append(subject.entry.task_id)
-        honest(self, subject, *others)
+        return honest(self, subject, *others)
 
     monkeypatch.setattr(AppPolicy, "_evaluate", watched)
     young = rule("young", 'age < duration("210s")')

@@ -122,6 +122,7 @@ def test_examples_of_the_simulator_name_faults_that_there_are(capsys: pytest.Cap
         (["simulate", "--churn=nan"], INVALID + "'--churn': 'nan': expected a number.*"),
         (["simulate", "--churn=inf"], INVALID + "'--churn': 'inf': expected a number.*"),
         (["simulate", "--churn=much"], INVALID + "'--churn': 'much': expected a number.*"),
+        (["simulate", "--tasks=1000000000000"], "3 apps of 1000000000000 tasks: expected at most 1000000 tasks in all"),
         (["simulate", "--churn=1e308"], "churn 1e\\+308: expected at most 1000 events a second"),
         (["history", "--config.file=x.yml", "--since=1h", "--until=2h"], "--since is later than --until: .*"),
         (["simulate", "--demo", "--apps=2"], "--demo does not go with --apps: its fleet is fixed"),

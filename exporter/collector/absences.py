@@ -236,15 +236,10 @@ class Absences:
     ) -> str:
         """Look up some of what a reading did not show, if it lost many tasks, or may hide some again.
 
-        `seen` is how many rows it showed, `length` how many the list has, where that is known. Pages that did not
-        overlap may be of different lists.
-
-        Returns:
-            Why the list is cut, if it is. That counts while it ends at the same row, until each task that it does not
-            show was looked up and is gone: deleted ones among them would hide the others from a sample.
-
-        Raises:
-            IncompleteReadingError: its reason says what is not proven.
+        `seen` is how many rows it showed, `length` how many the list has, where that is known; pages that did not
+        overlap may be of different lists. Returns why the list is cut, if it is: that counts while it ends at the same
+        row, until each task that it does not show was looked up and is gone, as deleted ones among them would hide the
+        others from a sample. Raises IncompleteReadingError, whose reason says what is not proven.
         """
         was_cut = bool(self.why_cut(length))
         wanted = min(PROOFS_OF_LARGE_LOSS, len(unseen)) if is_large_loss(len(unseen), known) else 0
@@ -293,13 +288,11 @@ class Absences:
         return set(self._proofs_of_loss)
 
     def _found_gone(self, task_id: str) -> None:
-        """A lookup found no such task."""
         self._lost += 1
         if task_id in self._large_loss:
             self._proofs_of_loss.add(task_id)
 
     def _cut(self, length: int, *, is_cut: bool) -> None:
-        """Note whether a list that ends at a row is cut there."""
         self.is_cut = is_cut
         if is_cut:
             self._cut_at = length

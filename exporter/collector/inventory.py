@@ -112,8 +112,7 @@ SUPERSEDED_FOR_SECONDS: Final = 2.0
 may lag by a second. Then the task is read once more, so a change that is really taken back shows that much later."""
 LAG_REMEMBERED_SECONDS: Final = 300.0
 """For this long after an outdated row, no other version of a task is believed within `SUPERSEDED_FOR_SECONDS` after the
-last one: a replica may show a version between them that was never read.
-"""
+last one: a replica may show a version between them that was never read."""
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):

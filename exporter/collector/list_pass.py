@@ -1,13 +1,4 @@
-"""One pass down a list that moves: which window is requested next, and what each answer proves.
-
-A pass is in one of five steps, and each answer is taken by the step's own method:
-
-    READ            windows one after the other; each must share a row with what was read, or the pass steps back
-    PROBE_END       a page was short: the window behind it says whether the list ends there
-    REPEAT_SHORT    it does not: the short page again says whether the service gives no more rows at once
-    FOLLOW_OLD      a full page brought nothing new: the page behind it says whether that is the last page again
-    STRADDLE        a window was refused: one across its border says whether the list ends there
-"""
+"""One pass down a list that moves, in five steps: which window is requested next, and what each answer proves."""
 
 from collections.abc import Awaitable, Callable
 from enum import Enum, auto
@@ -45,13 +36,13 @@ _NO_PAGE: Final = Page(Window(1, 1), WindowAnswer(response.ListPage([]), 0.0), [
 
 
 class Step(Enum):
-    """What the next answer is for."""
+    """What the next answer is for; the step's own method takes it."""
 
-    READ = auto()
-    PROBE_END = auto()
-    REPEAT_SHORT = auto()
-    FOLLOW_OLD = auto()
-    STRADDLE = auto()
+    READ = auto()  # one window after the other; each must share a row with what was read, or the pass steps back
+    PROBE_END = auto()  # a page was short: the window behind it says whether the list ends there
+    REPEAT_SHORT = auto()  # it does not: the short page again says whether the service gives no more rows at once
+    FOLLOW_OLD = auto()  # a full page was all known: the page behind it says whether that is the last page again
+    STRADDLE = auto()  # a window was refused: one across its border says whether the list ends there
 
 
 class ListPass:

@@ -15,6 +15,8 @@ from exporter.simulator.protocol import SimulatedAccount
 from exporter.simulator.service import Latency, Service
 from exporter.simulator.task_maker import LIFETIMES, MISCONFIGURATIONS, ODD_VALUES, TEMPLATES, TaskMaker, seeded, signed
 
+MOST_TASKS: Final = 1_000_000  # of all apps: more would never be made, or take all memory
+
 DESCRIPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
     "fault": {name: fault.description for name, fault in FAULTS.items()},
     "variant": VARIANT_DESCRIPTIONS,
@@ -45,9 +47,11 @@ class SimulatorOptions(Struct, frozen=True):
 
 
 def build_service(options: SimulatorOptions, *, now: Callable[[], float] = time.time) -> Service:
-    """Return the service that the options ask for; raises ValueError for a churn, fault or variant that can't be."""
+    """Return the service that the options ask for; raises ValueError for what can't be."""
     if options.churn > MAX_EVENTS_PER_SECOND:
         raise ValueError(f"churn {options.churn:g}: expected at most {MAX_EVENTS_PER_SECOND:g} events a second")
+    if options.apps * max(options.tasks, 1) > MOST_TASKS:
+        raise ValueError(f"{options.apps} apps of {options.tasks} tasks: expected at most {MOST_TASKS} tasks in all")
     faults = [parse_fault(text) for text in options.faults]
     variants = parse_variants(options.variants)
     fleet = Fleet(now)

@@ -198,8 +198,8 @@ class Daemon:
                     (Component.HEARTBEAT, self._beat),
                     (Component.TRENDS, self.view.trends.run),
                     (Component.RELOAD, self._reload_when_asked),
-                    (Component.WATCH_FILES, self._follow_files),
-                    (Component.WATCH_WEB_FILES, self._follow_web_files),
+                    (Component.WATCH_FILES, self._repeat(WATCH_SECONDS, self._look_at_files)),
+                    (Component.WATCH_WEB_FILES, self._repeat(WATCH_SECONDS, self._look_at_web_files)),
                     (Component.RULES, self._monitor.policy.run),
                     (Component.LEASES, self._leases.run),
                 ):
@@ -385,20 +385,16 @@ class Daemon:
             self._reload_asked.clear()
             await self.reload()
 
-    async def _follow_files(self) -> None:
-        while True:
-            await self._clock.sleep(WATCH_SECONDS)
-            try:
-                async with self._reloading:
-                    has_settled = await self._read(self._source.change_has_settled)
-            except UsageError as error:
-                structlog.get_logger().warning("configuration not watched", reason=str(error))
-            else:
-                if has_settled:
-                    await self._reload_configuration()
+    async def _look_at_files(self) -> None:
+        try:
+            async with self._reloading:
+                has_settled = await self._read(self._source.change_has_settled)
+        except UsageError as error:
+            structlog.get_logger().warning("configuration not watched", reason=str(error))
+        else:
+            if has_settled:
+                await self._reload_configuration()
 
-    async def _follow_web_files(self) -> None:
-        while True:
-            await self._clock.sleep(WATCH_SECONDS)
-            if self._gate is not None:
-                await self._gate.followed.look()
+    async def _look_at_web_files(self) -> None:
+        if self._gate is not None:
+            await self._gate.followed.look()

@@ -65,8 +65,7 @@ class Heartbeat:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._last = clock.monotonic()
-        self._lags: deque[tuple[float, float]] = deque()
-        """Times of beats and how late they were, each less late than those before it."""
+        self._lags: deque[tuple[float, float]] = deque()  # times of beats and how late they were
 
     async def beat(self, seconds: float) -> float:
         """Wait; return how late the loop came back at most in the last 60 seconds, in seconds."""
@@ -74,12 +73,10 @@ class Heartbeat:
         await self._clock.sleep(seconds)
         self._last = self._clock.monotonic()
         lag_seconds = max(0.0, self._last - began - seconds)
-        while self._lags and self._lags[-1][1] <= lag_seconds:
-            self._lags.pop()
         self._lags.append((self._last, lag_seconds))
         while self._lags[0][0] <= self._last - LAG_SECONDS:
             self._lags.popleft()
-        return self._lags[0][1]
+        return max(lag for _, lag in self._lags)
 
     @property
     def silent_seconds(self) -> float:

@@ -340,30 +340,26 @@ def fuzzed_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("fuzz") / "rtcmpu.yml"
 
 
+CONTENTS = st.one_of(
+    TEXTS.map(lambda text: text.encode("utf-8", "surrogatepass")),
+    st.binary(max_size=100),
+    st.one_of(VALUES, SHAPED).map(
+        lambda value: yaml.safe_dump(value, allow_unicode=True).encode("utf-8", "surrogatepass")
+    ),
+)
+
+
 def accepts_or_refuses(file: Path, content: bytes) -> None:
     """Load a content: it is either accepted, or refused with one line for each mistake."""
     file.write_bytes(content)
     mistakes_if_refused(lambda: load(file, {"X": "x: ["}))
 
 
-@given(text=TEXTS)
-@settings(max_examples=examples(300))
-def test_any_text_is_accepted_or_refused(fuzzed_file: Path, text: str) -> None:
-    """Whatever text is in the file, nothing but ConfigError is raised."""
-    accepts_or_refuses(fuzzed_file, text.encode("utf-8", "surrogatepass"))
-
-
-@given(content=st.binary(max_size=100))
-def test_any_bytes_are_accepted_or_refused(fuzzed_file: Path, content: bytes) -> None:
-    """Whatever bytes are in the file, nothing but ConfigError is raised."""
+@given(content=CONTENTS)
+@settings(max_examples=examples(700))
+def test_any_content_is_accepted_or_refused(fuzzed_file: Path, content: bytes) -> None:
+    """Whatever text, bytes or values under whatever keys are in the file, nothing but ConfigError is raised."""
     accepts_or_refuses(fuzzed_file, content)
-
-
-@given(value=st.one_of(VALUES, SHAPED))
-@settings(max_examples=examples(300))
-def test_any_yaml_is_accepted_or_refused(fuzzed_file: Path, value: object) -> None:
-    """Whatever values are under whatever keys, nothing but ConfigError is raised."""
-    accepts_or_refuses(fuzzed_file, yaml.safe_dump(value, allow_unicode=True).encode("utf-8", "surrogatepass"))
 
 
 @pytest.mark.parametrize(

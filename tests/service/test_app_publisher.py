@@ -122,38 +122,6 @@ def test_what_comes_changes_and_goes_is_published() -> None:
     assert shown.published() == {("AP-Singapore", "mixed"): 1}
 
 
-def test_changes_are_counted_and_remembered_from_the_baseline_on() -> None:
-    """The first tasks are no changes; what comes, changes and goes afterwards is, with the fields that changed."""
-    shown = Shown()
-    shown.publisher.collected([change(before=None, after=_task(1))], baseline=True)
-    assert shown.reports[-1].changes.by_kind == {}
-
-    shown.publisher.collected([change(before=_task(1), after=_task(1, "AP-Singapore"))], baseline=False)
-    shown.publisher.collected([change(before=None, after=_task(2))], baseline=False)
-    shown.publisher.collected([change(before=_task(2), after=None)], baseline=False)
-
-    assert shown.reports[-1].changes.by_kind == {"modified": 1, "added": 1, "removed": 1}
-    assert shown.reports[-1].changes.by_field == {"region": 1}
-    remembered = [
-        (change.change, change.account, change.task_id) for change in finished(shown.history.changes(HistoryFilter()))
-    ]
-    assert remembered == [("removed", "prod", "task-2"), ("added", "prod", "task-2"), ("modified", "prod", "task-1")]
-
-
-def test_without_available_data_nothing_is_said_of_tasks() -> None:
-    """Withdrawn data is out of the report while the sums go on, and comes back with the data."""
-    shown = Shown()
-    shown.collect(1)
-    shown.collector.status = msgspec.structs.replace(STATUS, data_available=False)
-    shown.collect(2)
-    assert shown.reports[-1].aggregates is None
-    assert shown.reports[-1].status.data_available is False
-
-    shown.collector.status = STATUS
-    shown.collect(3)
-    assert shown.published() == {("CN-Shanghai", "mixed"): 3}
-
-
 async def test_a_wrong_sum_is_found_and_mended() -> None:
     """Sums that have gone wrong are replaced after the next sweep, published, and reported as an error."""
     shown = Shown()

@@ -197,19 +197,6 @@ async def test_of_very_many_requests_only_the_first_are_reported(monkeypatch: py
 
 
 @on_virtual_time
-async def test_a_reading_keeps_to_the_budget() -> None:
-    """Its requests go through the account's limiter, and take what the budget asks for."""
-    async with scene(tasks=600, rate=10.0) as played:
-        began = asyncio.get_running_loop().time()
-        reported = await played.read()
-        seconds = asyncio.get_running_loop().time() - began
-    assert reported.requests_sent >= 7
-    assert seconds > (reported.requests_sent - 10) / 10
-    sent = sorted(request.sent_after_seconds for request in reported.requests)
-    assert all(later - sooner > 0.9 for sooner, later in zip(sent, sent[11:], strict=False))
-
-
-@on_virtual_time
 async def test_what_is_under_way_ends_with_the_process() -> None:
     """Closing does not wait for the service."""
     async with scene(faults=[Fault("hang")]) as played:
@@ -240,7 +227,7 @@ async def test_budgets_and_turns_are_shown() -> None:
 async def test_a_reading_takes_a_small_part_of_the_budget() -> None:
     """While a large app is read on demand, at most two of its requests wait or run, and updates keep their turns."""
     collection = Collection(interval_seconds=2, sweep_interval_seconds=600, stale_after_seconds=1200)
-    async with scene(tasks=1500, rate=5.0, collection=collection) as played:
+    async with scene(tasks=4000, rate=5.0, collection=collection) as played:
         world, sweeps = played.world, played.sweeps
         assert sweeps.start(*KEY) is SweepStart.STARTED
         requests = world.monitor.accesses["production"].requests
@@ -251,7 +238,7 @@ async def test_a_reading_takes_a_small_part_of_the_budget() -> None:
             for collector in [app.collector for app in world.monitor.apps.values()]:
                 began = collector.status.last_update_began or world.clock.now()
                 assert world.clock.now() - began < 5, "an update is late"
-        assert (report.state, report.tasks) == (State.OK, 1500)
+        assert (report.state, report.tasks) == (State.OK, 4000)
         assert most_waiting <= 4
         flying = [(reported.sent_after_seconds, reported.duration_seconds or 0.0) for reported in report.requests]
         for sent, _ in flying:

@@ -27,7 +27,7 @@ esac
 """Says that it is Python 3.{minor}; its environments are copies of itself, and its pip installs nothing."""
 _PYTHON_WITH_OLD_PIP: Final = """#!/bin/sh
 case "$1 $2" in
-"-m venv") {real} -m venv --without-pip "$3" && "$3/bin/python" {pip}/pip install --no-index --no-deps --quiet {pip} ;;
+"-m venv") {real} -m venv --without-pip "$3" && {real} -m zipfile -e {pip} "$3"/lib/python*/site-packages ;;
 *) exec {real} "$@" ;;
 esac
 """

@@ -151,7 +151,7 @@ def test_servers_begin_to_serve(line: str, stage: Stage) -> None:
     """Each line that starts a server does so; ports are replaced by free ones."""
     words = shlex.split(stage.real(line))[1:]
     flag = "--listen-address" if words[0] == "simulate" else "--web.listen-address"
-    running = stage.programs.start_exporter(*words, f"{flag}=127.0.0.1:0")
+    running = stage.programs.start(*words, f"{flag}=127.0.0.1:0", is_forked=True)
     running.wait_for(r"listening|^simulator ")
     running.end()
 

@@ -316,8 +316,11 @@ def _numbers_by_prometheus(world: World) -> Mapping[tuple[str, str, str], int]:
 
 
 def _rules_equal_truth(world: World) -> None:
+    """Wait until what Prometheus has equals the truth, with the fleet at rest."""
+    truth = _numbers_by_truth(world)
+
     def compare() -> None:
-        truth, published = _numbers_by_truth(world), _numbers_by_prometheus(world)
+        published = _numbers_by_prometheus(world)
         # Only violations have a series where there is none.
         absent = {key: None if key[-1] == "violations" else 0 for key in truth.keys() | published.keys()}
         different = {key: (truth.get(key, none), published.get(key, none)) for key, none in absent.items()}

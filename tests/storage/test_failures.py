@@ -19,13 +19,14 @@ from exporter.storage.writer import REMEDIES
 from tests.storage.test_database import rows
 from tests.support.batches import batch, changed, entry, writing
 from tests.support.configurations import account, write_configuration
+from tests.support.generated import IN_CI
 from tests.support.http import ask
 from tests.support.monitored import until
 from tests.support.postgresql import USER, PostgreSQL, postgresql
 from tests.support.processes import Programs, eventually
 
 SETTINGS = database_module._SQLITE_SETTINGS
-KILLS = 3
+KILLS = 3 if IN_CI else 2
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from tests.support.forked import Forked
 
 ROOT = Path(__file__).parent.parent.parent
 POLL_SECONDS = 0.05
+LONGEST_POLL_SECONDS = 0.5
 LONG_SECONDS = 90.0
 """More than anything takes here on a machine that has much else to do: it passes only where something is wrong."""
 
@@ -205,19 +206,21 @@ def eventually(
     """Return what `check` returns as soon as it does not raise AssertionError or OSError any more.
 
     Args:
-        check: Is called again and again.
+        check: Is called again and again; the pauses are longer than what it takes.
         within_seconds: After that its last error is raised.
         unless: Whether to give up at once.
     """
     deadline = time.monotonic() + within_seconds
     while True:
-        given_up = unless() or time.monotonic() > deadline
+        began = time.monotonic()
+        given_up = unless() or began > deadline
         try:
             return check()
         except (AssertionError, OSError):
             if given_up:
                 raise
-        time.sleep(POLL_SECONDS)
+        took = time.monotonic() - began
+        time.sleep(min(max(POLL_SECONDS, 2 * took), LONGEST_POLL_SECONDS))
 
 
 DEBIAN_PACKAGES = {

@@ -4,10 +4,8 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final, Protocol
 
-import aiohttp
 import msgspec
 
 from exporter.aliyun import errors as failures
@@ -15,7 +13,7 @@ from exporter.aliyun.credentials import Credentials, CredentialsSource
 from exporter.aliyun.errors import ApiError, parse_http_date
 from exporter.aliyun.response import ListPage, read_page
 from exporter.aliyun.signing import canonical_query, signed_headers
-from exporter.aliyun.transport import LARGE_BODY_BYTES, HttpAnswer, Transport, parse_endpoint
+from exporter.aliyun.transport import LARGE_BODY_BYTES, HttpAnswer, Transport
 from exporter.core.clock import Clock
 from exporter.core.collection_state import State
 
@@ -41,27 +39,14 @@ class Client:
 
     def __init__(
         self,
+        transport: Transport,
         *,
-        session: aiohttp.ClientSession,
-        endpoint: str,
         credentials: CredentialsSource,
         clock: Clock,
         nonce: Callable[[], str],
-        request_timeout_seconds: float,
-        proxy: str | None,
-        ca_file: Path | None = None,
         observer: RequestObserver,
     ) -> None:
-        self._session = session
-        self._host = parse_endpoint(endpoint).authority
-        self._transport = Transport(
-            session,
-            parse_endpoint(endpoint),
-            clock=clock,
-            timeout_seconds=request_timeout_seconds,
-            proxy=proxy,
-            ca_file=ca_file,
-        )
+        self._transport = transport
         self._credentials = credentials
         self._clock = clock
         self._nonce = nonce
@@ -94,7 +79,7 @@ class Client:
         """Close the session and stop renewing credentials."""
         self._decoder.shutdown(wait=False, cancel_futures=True)
         await self._credentials.close()
-        await self._session.close()
+        await self._transport.close()
 
     async def close_when_idle(self) -> None:
         """Do as `close`, once no request is running."""
@@ -132,7 +117,7 @@ class Client:
         headers = signed_headers(
             action=ACTION,
             version=VERSION,
-            host=self._host,
+            host=self._transport.endpoint.authority,
             query=query,
             credentials=credentials,
             timestamp=self._clock.now() + offset_seconds,

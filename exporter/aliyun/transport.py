@@ -324,7 +324,7 @@ class Transport:
         ca_file: Path | None = None,
     ) -> None:
         self._session = session
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self._clock = clock
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._authorities = FollowedAuthorities(ca_file)
@@ -336,6 +336,10 @@ class Transport:
             self._unusable_proxy = str(error)
         self._large_bodies = asyncio.Semaphore(LARGE_BODIES)
 
+    async def close(self) -> None:
+        """Close the session."""
+        await self._session.close()
+
     @asynccontextmanager
     async def post(self, query: str, headers: Mapping[str, str]) -> AsyncIterator[HttpAnswer]:
         """Make one POST with this query, byte for byte, and no body; read its answer whole. Raises ApiError."""
@@ -345,7 +349,7 @@ class Transport:
         async with AsyncExitStack() as held:
             try:
                 async with self._session.post(
-                    URL(f"{self._endpoint.scheme}://{self._endpoint.authority}/?{query}", encoded=True),
+                    URL(f"{self.endpoint.scheme}://{self.endpoint.authority}/?{query}", encoded=True),
                     headers=headers,
                     timeout=self._timeout,
                     proxy=self._proxy.url if self._proxy else None,
@@ -357,7 +361,7 @@ class Transport:
             except ApiError:
                 raise
             except Exception as error:
-                _, host, port = self._endpoint
+                _, host, port = self.endpoint
                 raise transport_failure(error, host=host, port=port, proxy=self._proxy) from error
             yield HttpAnswer(response.status, response.headers, body, midpoint)
 

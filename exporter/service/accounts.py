@@ -16,7 +16,7 @@ import structlog
 from exporter.aliyun.client import Client
 from exporter.aliyun.credentials import Credentials as Key
 from exporter.aliyun.credentials import CredentialsSource, key_source
-from exporter.aliyun.transport import open_session
+from exporter.aliyun.transport import Transport, open_session, parse_endpoint
 from exporter.collector.rate_limiter import Limiter
 from exporter.collector.requests import AccountRequests
 from exporter.config.capacity import limiter_groups, limiter_marks
@@ -95,15 +95,19 @@ class Access:
 
     def _open(self, settings: "_Settings") -> "Prepared":
         source = key_source(settings.credentials, proxy=settings.proxy, ca_file=settings.ca_file)
+        transport = Transport(
+            self._open_session(ca_file=settings.ca_file),
+            parse_endpoint(settings.endpoint),
+            clock=self._clock,
+            timeout_seconds=settings.request_timeout_seconds,
+            proxy=settings.proxy,
+            ca_file=settings.ca_file,
+        )
         client = Client(
-            session=self._open_session(ca_file=settings.ca_file),
-            endpoint=settings.endpoint,
+            transport,
             credentials=CredentialsSource(source, clock=self._clock, in_use=partial(self._key_in_use, settings)),
             clock=self._clock,
             nonce=lambda: secrets.token_hex(16),
-            request_timeout_seconds=settings.request_timeout_seconds,
-            proxy=settings.proxy,
-            ca_file=settings.ca_file,
             observer=self.metrics,
         )
         return Prepared(settings, client)

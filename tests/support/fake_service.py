@@ -13,7 +13,7 @@ from yarl import URL
 
 from exporter.aliyun.client import Client
 from exporter.aliyun.credentials import Credentials, CredentialsSource, Fetch, KeySource
-from exporter.aliyun.transport import open_session
+from exporter.aliyun.transport import Transport, open_session, parse_endpoint
 from exporter.core.clock import Clock, SystemClock
 from exporter.core.collection_state import State
 from exporter.core.secret import Secret
@@ -102,14 +102,14 @@ async def client_of(
     """Open a client for an endpoint."""
     clock = clock or SystemClock()
     nonces = iter(range(1_000_000))
+    transport = Transport(
+        open_session(), parse_endpoint(endpoint), clock=clock, timeout_seconds=timeout_seconds, proxy=proxy
+    )
     client = Client(
-        session=open_session(),
-        endpoint=endpoint,
+        transport,
         credentials=CredentialsSource(KeySource(fetch=fetch), clock=clock, in_use=observed.credentials_in_use),
         clock=clock,
         nonce=lambda: f"nonce-{next(nonces)}",
-        request_timeout_seconds=timeout_seconds,
-        proxy=proxy,
         observer=observed,
     )
     try:

@@ -13,6 +13,7 @@ import msgspec
 from exporter.aliyun.client import Client
 from exporter.aliyun.credentials import Credentials, CredentialsSource
 from exporter.aliyun.parse_task import Interner, row_digest
+from exporter.aliyun.transport import Transport, parse_endpoint
 from exporter.collector.collector import Collector, CollectorEvents
 from exporter.collector.inventory import Change
 from exporter.collector.rate_limiter import Limiter
@@ -75,14 +76,13 @@ class World:
         rows = self.fleet.apps[APP].rows
         self.comparison = Comparison({task_id: row.body for task_id, row in rows.items()})
         self.fleet.listeners.append(self.comparison.happened)
+        session = cast("aiohttp.ClientSession", ServiceSession(self.service))
+        endpoint = parse_endpoint("http://service.test")
         self.client = Client(
-            session=cast("aiohttp.ClientSession", ServiceSession(self.service)),
-            endpoint="http://service.test",
+            Transport(session, endpoint, clock=clock, timeout_seconds=10, proxy=None),
             credentials=cast("CredentialsSource", _Key()),
             clock=clock,
             nonce=map(str, count()).__next__,
-            request_timeout_seconds=10,
-            proxy=None,
             observer=_Nobody(),
         )
 

@@ -109,14 +109,6 @@ def test_patterns_without_files_are_warnings(tmp_path: Path, capsys: pytest.Capt
     ]
 
 
-def test_a_good_web_configuration_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """With both files right the forecast follows."""
-    (tmp_path / "web.yml").write_text("basic_auth_users: {}\n")
-    source = ConfigurationSource.of_config(Config(accounts=(Account(name="one", apps=(App(id="a"),)),)))
-    assert check_config(source, Path("rtcmpu.yml"), probe=False, web_config_file=tmp_path / "web.yml") == 0
-    assert capsys.readouterr().out.startswith("rtcmpu.yml: fine, ")
-
-
 def test_what_all_exporters_send_together_is_added_up(capsys: pytest.CaptureFixture[str]) -> None:
     """With `sharing` each budget shows what its holder and all others at the fallback rate may send."""
     account = Account(name="one", requests_per_second=45, apps=(App(id="a"),))

@@ -178,11 +178,3 @@ policy: {rule_files: [own.yml], default_rules: false, rules: {bitrate-agreed: {s
             ],
         }
     ]
-
-
-def test_a_title_can_not_act_upon_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What a rule file says is shown escaped."""
-    _written(tmp_path, {"own.yml": BITRATE.replace("Bitrate as agreed", '"\\e[31mred"')})
-    config = "policy: {rule_files: [own.yml]}\n"
-    assert "\x1b" not in _listed(tmp_path, config, "table", capsys)
-    assert "\x1b" not in _listed(tmp_path, config, "json", capsys)

@@ -9,14 +9,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from exporter.aliyun.response import ListPage
-from exporter.collector.rate_limiter import Limiter, Priority
-from exporter.collector.reading import Window
-from exporter.collector.requests import AccountRequests
+from exporter.collector.rate_limiter import Limiter, LimiterReplaced, Priority
 from exporter.config.model import AccessKey, Account, DefaultChain
 from exporter.core.secret import Secret
 from exporter.service.accounts import LimiterPool
-from tests.support.moving_list import Told
 from tests.support.virtual_time import VirtualClock, on_virtual_time, run
 
 LATENCY_SECONDS = 0.3
@@ -75,55 +71,33 @@ def test_no_budget_is_exceeded_in_any_second_around_a_change(transition: Transit
             assert bisect_right(times, time) - bisect_right(times, time - 1.0) <= 10
 
 
-class Service:
-    """Takes what an account sends, and answers after a while."""
-
-    def __init__(self, name: str, clock: VirtualClock, sent: list[tuple[str, float]]) -> None:
-        self._name = name
-        self._clock = clock
-        self._sent = sent
-        self._rng = random.Random(name)  # noqa: S311 - no secret
-
-    async def ready(self) -> None:
-        """Need no credentials."""
-
-    async def list_tasks(self, app_id: str, *, page_no: int, page_size: int) -> ListPage:
-        del app_id, page_no, page_size
-        self._sent.append((self._name, self._clock.monotonic()))
-        await self._clock.sleep(self._rng.uniform(0, LATENCY_SECONDS))
-        return ListPage([])
-
-    async def look_up(self, app_id: str, task_id: str) -> ListPage:
-        """Fail: sweeps of an empty list look nothing up."""
-        raise AssertionError(f"unexpected lookup of {task_id} in {app_id}")
-
-
 async def _sent(transition: Transition) -> tuple[list[tuple[str, float]], float]:
     """Send as much as the limiters allow before and after; return who sent when, and when the change was."""
     clock = VirtualClock()
     sent: list[tuple[str, float]] = []
     pool = LimiterPool(clock)
-    requests: dict[str, AccountRequests] = {}
+    limiters: dict[str, Limiter] = {}
     changed_at = 0.0
     rng = random.Random(1)  # noqa: S311 - no secret
 
     async def send(name: str) -> None:
         while True:
-            await requests[name].of_app("app").window(Priority.SWEEP)(Window(1, 10))
+            limiter = limiters[name]
+            try:
+                async with limiter.permit(Priority.SWEEP):
+                    sent.append((name, clock.monotonic()))
+                    await clock.sleep(rng.uniform(0, LATENCY_SECONDS))
+            except LimiterReplaced as replaced:
+                if limiters[name] is limiter:  # an account that is configured no more
+                    limiters[name] = replaced.heir
 
     async with asyncio.TaskGroup() as group:
         workers = []
         for accounts, key_ids in ((transition.before, {}), (transition.after, transition.key_ids)):
-            limiters = pool.regroup(accounts, key_ids)
+            before = set(limiters)
+            limiters |= pool.regroup(accounts, key_ids)
             changed_at = clock.monotonic()
-            for name, limiter in limiters.items():
-                if name in requests:
-                    requests[name].limiter = limiter
-                else:
-                    requests[name] = AccountRequests(
-                        Service(name, clock, sent), limiter, clock=clock, rng=rng, events=Told()
-                    )
-                    workers += [group.create_task(send(name)) for _ in range(30)]
+            workers += [group.create_task(send(name)) for name in limiters.keys() - before for _ in range(30)]
             await clock.sleep(PHASE_SECONDS)
         for worker in workers:
             worker.cancel()

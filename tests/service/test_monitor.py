@@ -164,20 +164,6 @@ async def test_an_app_whose_settings_change_is_published_with_them(simulator: Si
         assert sample(watched.text, "rtcmpu_app_info", app_id="app-1", owner="live-ops") == 1
 
 
-async def test_what_the_limiter_knows_outlives_a_reload(simulator: Simulated) -> None:
-    """After throttling a reload does not send at full speed again, not even with other settings of the account."""
-    async with watching() as watched:
-        await watched.apply(simulator.config("app-1"))
-        watched.monitor.accesses["production"].limiter.throttled(None)
-
-        for requests_per_second in (40.0, 30.0):
-            account = simulator.account("app-1", "app-2", requests_per_second=requests_per_second)
-            await watched.apply(config(account))
-            rate = sample(watched.text, "rtcmpu_exporter_rate_limit_requests_per_second", account="production")
-            assert rate is not None
-            assert rate <= requests_per_second / 2 + 1
-
-
 async def test_known_numbers_of_tasks_replace_the_quotas_in_the_budget(simulator: Simulated) -> None:
     """Once an app was swept, its real number of pages decides how far the intervals are stretched."""
     async with watching() as watched:

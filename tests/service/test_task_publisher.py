@@ -186,15 +186,6 @@ async def test_switched_off_while_it_publishes_it_is_off(series: TaskSeries, met
     assert b"/metrics/tasks" not in metrics.render()[False]
 
 
-async def test_the_same_settings_change_nothing(series: TaskSeries) -> None:
-    """A configuration that is loaded again leaves what is published as it is."""
-    series.configure(ON)
-    App(series).accept(["task-1"])
-    await series.publish()
-    series.configure(PerTask(enabled=True))
-    assert _infos(series) == {("live", "task-1")}
-
-
 async def test_nothing_new_renders_nothing(series: TaskSeries, monkeypatch: pytest.MonkeyPatch) -> None:
     """Publishing again and again costs nothing while no task changes."""
     series.configure(ON)

@@ -195,7 +195,7 @@ def _pane_outside(task: WrittenTask) -> bool | None:
 def _is_outside(pane: WrittenPane) -> bool:
     """Whether a pane is seen to reach outside the picture."""
     for start, extent in ((pane.left, pane.width), (pane.top, pane.height)):
-        if start is not None and (start < -_NUDGE or start + (extent or 0) > _EDGE):
+        if start is not None and (start < -_NUDGE or start + max(extent or 0, 0) > _EDGE):
             return True
     return False
 

@@ -170,6 +170,7 @@ WRONG: Mapping[str, tuple[Callable[[Body], Body], ...]] = {
         paned({**RIGHT, "Width": "0.502"}),
         paned({**LEFT, "X": "-0.1"}),
         paned({**LEFT, "Y": "0.1"}),
+        paned({**LEFT, "Y": "2", "Height": "-5"}),
     ),
     "panes-overlapping": (paned(LEFT, RIGHT), paned(LEFT, {**RIGHT, "ZOrder": "0"})),
     "pane-user-not-mixed": (

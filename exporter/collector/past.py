@@ -219,7 +219,7 @@ class SavedApp(Struct, frozen=True):
     account: str
     app_id: str
     endpoint: str
-    sweep: Sweep | None  # None: a version of the program wrote it whose tasks this one can't read
+    sweep: Sweep | None  # None: another version wrote its tasks, which this one can't read, or only some were written
     last_update_began: float | None
     entries: list[Entry]  # empty without `sweep`
     first_seen: Mapping[str, float]  # unix time, by TaskId; only without `sweep`

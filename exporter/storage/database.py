@@ -70,7 +70,7 @@ def _without_docstring(schema: dict[str, Any]) -> dict[str, Any]:
 SHAPE: Final = shape_of(Task, Sweep)
 """Of what is stored in one piece: what was written with other types can't be read."""
 INCOMPLETE: Final = ""
-"""Of an app that is being written anew; each transaction writes some of its tasks."""
+"""Of an app of which not all tasks were written: each transaction writes some."""
 _SAME_SHAPES: Final = {"ec3f56f70d2a8763": ("d1bb2433804f23c0", "30ef9114c26b0906")}
 """What 0.2.0 called the same types, before Python 3.13 and with it: it counted docstrings."""
 
@@ -123,8 +123,12 @@ class Database:
         with self._transaction() as connection:
             if batch.lease is not None and lock_budget(connection, batch.lease[0]) != batch.lease[1]:
                 return  # another exporter has begun with what was written before
-            if connection.scalar(sa.select(APPS.c.batch).where(_is_of(APPS, batch))) != batch.token:
-                _write(connection, batch, pauses=pauses)
+            app = connection.execute(sa.select(APPS.c.batch, APPS.c.shape).where(_is_of(APPS, batch))).one_or_none()
+            if app is None or app.batch != batch.token:
+                # What changed later makes no app whole of which tasks are missing.
+                is_whole = batch.all_tasks or batch.continues or (app is not None and _is_readable(app))
+                shape = SHAPE if is_whole and not batch.task_ids else INCOMPLETE
+                _write(connection, batch, shape=shape, pauses=pauses)
 
     def size_bytes(self) -> int:
         """Return how much the database takes on its disk."""
@@ -246,7 +250,7 @@ def read_apps(connection: sa.Connection, *conditions: Any) -> list[SavedApp]:
     saved = []
     for app in connection.execute(sa.select(APPS).where(*conditions)).all():
         rows = connection.execute(sa.select(TASKS).where(_is_of(TASKS, app)))
-        is_readable = app.shape in {SHAPE, *_SAME_SHAPES.get(SHAPE, ())}
+        is_readable = _is_readable(app)
         one = SavedApp(
             *(app.account, app.app_id, app.endpoint),
             sweep=msgspec.msgpack.decode(app.sweep, type=Sweep) if is_readable else None,
@@ -257,6 +261,10 @@ def read_apps(connection: sa.Connection, *conditions: Any) -> list[SavedApp]:
         )
         saved.append(one)
     return saved
+
+
+def _is_readable(app: Any) -> bool:
+    return app.shape in {SHAPE, *_SAME_SHAPES.get(SHAPE, ())}
 
 
 def _entries(rows: Iterable[Any]) -> Iterable[Entry]:
@@ -300,11 +308,10 @@ def lock_budget(connection: sa.Connection, budget: str) -> int | None:
     return term
 
 
-def _write(connection: sa.Connection, batch: Batch, *, pauses: bool = False) -> None:
+def _write(connection: sa.Connection, batch: Batch, *, shape: str, pauses: bool) -> None:
     app = {"account": batch.account, "app_id": batch.app_id}
     connection.execute(sa.delete(APPS).where(_is_of(APPS, batch)))
     facts = {"endpoint": batch.endpoint, "last_sweep": batch.sweep.began, "last_update": batch.last_update}
-    shape = INCOMPLETE if batch.task_ids else SHAPE
     internal = {"sweep": msgspec.msgpack.encode(batch.sweep), "shape": shape, "batch": batch.token}
     connection.execute(sa.insert(APPS), app | facts | internal)
     is_task, outdated = _is_of(TASKS, batch), [*batch.tasks]

@@ -31,6 +31,8 @@ REMOVED_SECONDS: Final = 3600.0
 PRUNE_PAUSE_SECONDS: Final = 0.05  # between two portions of old changes; what waits to be written comes first
 TASKS_AT_ONCE: Final = 1000
 """How many tasks a transaction writes of an app that is written anew: changes don't wait for the rest."""
+MOST_OVERTAKING: Final = 8
+"""How many transactions with changes go first in succession before what has waited for longest has its turn."""
 PAUSING_SECONDS: Final = 1.0
 """What has waited for longer is written without pauses for scrapes."""
 
@@ -90,6 +92,7 @@ class Waiting(Struct):
     violations: list[ViolationEvent] = field(default_factory=list)
     task_ids: set[str] = field(default_factory=set)  # of tasks that are written besides those that changed
     all_tasks: bool = False  # whether all are, and others go
+    continues: bool = False  # whether an earlier transaction wrote some of them
     all_violations: bool = False  # whether all open violations are, and others have ended
     began: float | None = None
     """Unix time of the first reading, if this process does not know what is stored of the app: that is read before."""
@@ -153,6 +156,7 @@ class Writer:
         self._failed = failed
         self._waiting: dict[AppKey, Waiting] = {}
         self._current: Batch | None = None
+        self._overtaking = 0  # transactions with changes in succession that went before others
         self._changed = asyncio.Event()  # something waits
         self._task: asyncio.Task[None] | None = None  # None: it is not started or has ended, and keeps no connection
         self._worker = Worker("write database")
@@ -193,9 +197,9 @@ class Writer:
         waiting.changes += changes
         waiting.violations += violations
         lost, events_lost = (max(0, len(each) - MOST_WAITING) for each in (waiting.changes, waiting.violations))
-        waiting.task_ids.update(each.change.task_id for each in waiting.changes[:lost])
-        waiting.all_violations |= events_lost > 0
         del waiting.changes[:lost], waiting.violations[:events_lost]
+        waiting.all_tasks |= lost > 0
+        waiting.all_violations |= events_lost > 0
         self.changes_lost += lost
         return waiting
 
@@ -244,7 +248,7 @@ class Writer:
     async def _write_next(self) -> bool:
         """Write what waits, or failed before; return whether that is done with."""
         if self._current is None:
-            app, new = min(self._waiting.items(), key=lambda each: not (each[1].changes or each[1].violations))
+            app, new = self._next()
             stored: list[SavedApp] = []
             if new.began is not None and not await self._attempt(lambda database: stored.extend(database.load(new))):
                 return False
@@ -256,8 +260,9 @@ class Writer:
                 self._failed(error)
             if self._waiting[app] is new:  # not what another lease has begun
                 del self._waiting[app]
-                if new.task_ids:
-                    self._waiting[app] = Waiting(*app, new.since, new.lease, task_ids=new.task_ids)
+                if self._current is not None and new.task_ids:
+                    rest = self._waiting[app] = Waiting(*app, new.since, new.lease, task_ids=new.task_ids)
+                    rest.continues = new.all_tasks or new.continues
         if self._current is not None:
             pauses = self.lag_seconds < PAUSING_SECONDS
             if not await self._attempt(methodcaller("write", self._current, pauses=pauses)):
@@ -266,6 +271,14 @@ class Writer:
                 self._written[self._current.account, self._current.app_id] = self._current.token
                 self._current = None
         return True
+
+    def _next(self) -> tuple[AppKey, Waiting]:
+        """Return what is written next: changes go first, unless the database is so slow that they always would."""
+        may_overtake = self._overtaking < MOST_OVERTAKING
+        waiting = self._waiting.items()
+        app, new = min(waiting, key=lambda each: not (may_overtake and (each[1].changes or each[1].violations)))
+        self._overtaking = self._overtaking + 1 if may_overtake and (new.changes or new.violations) else 0
+        return app, new
 
     async def _attempt(self, work: Callable[["Database"], None]) -> bool:
         """Do something with the database; return whether it is done with."""
@@ -296,6 +309,8 @@ class Writer:
                 self._maintain_at = self._clock.monotonic() + MAINTAIN_SECONDS  # that is what failed
             else:
                 self.changes_lost += len(self._current.changes)
+                if (waiting := self._waiting.get((self._current.account, self._current.app_id))) is not None:
+                    waiting.continues = False  # what failed is missing
                 self._current = None
             self._failed(error)
             return True

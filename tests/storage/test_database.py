@@ -63,6 +63,7 @@ def test_an_app_that_was_half_written_is_read_as_an_unknown_one(database: Databa
     (app,) = written(database, first, rest).load()
     assert (app.sweep, list(app.entries), app.first_seen) == (None, [], {"a": 100.0})
     last = changed(None, entry("b"), token="e")
+    last.continues = True
     (app,) = written(database, last).load()
     assert (app.sweep, {each.task_id for each in app.entries}) == (last.sweep, {"a", "b"})
 

@@ -213,6 +213,45 @@ async def test_a_batch_that_can_not_be_made_stops_no_other(faults: Faults) -> No
         assert one.writer.changes_lost == 1
 
 
+@pytest.mark.parametrize("portion", [1, 2, 3])
+async def test_an_app_of_which_a_portion_could_not_be_written_is_not_whole(
+    faults: Faults, monkeypatch: pytest.MonkeyPatch, portion: int
+) -> None:
+    """Whatever is written later: a restart would take the tasks of that portion for new ones."""
+    monkeypatch.setattr(writer_module, "TASKS_AT_ONCE", 1)
+    async with writing(faults.url) as one:
+        make_batch, made = one.writer._batch_of, []
+
+        def let_one_fail(new: Waiting, stored: SavedApp | None) -> Batch | None:
+            made.append(batch := make_batch(new, stored))
+            if len(made) == portion:
+                batch.sweep = None  # type: ignore[union-attr]
+            return batch
+
+        one.writer._batch_of = let_one_fail
+        one.write(batch(*map(entry, "abc")))
+        await one.has_written()
+        one.write(changed(None, entry("d")))
+        await one.has_written()
+        assert len(one.bugs) == 1
+        one.bugs.clear()
+    with closing(Database(faults.url())) as database:
+        assert [app.sweep for app in database.load()] == [None]
+
+
+async def test_portions_of_an_app_that_is_not_known_any_more_end(
+    faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as of one that another endpoint has now, or a bug concerns: neither the writer nor its end waits for it."""
+    monkeypatch.setattr(writer_module, "TASKS_AT_ONCE", 1)
+    async with writing(faults.url) as one:
+        make_batch = one.writer._batch_of
+        one.writer._batch_of = lambda new, stored: None if faults.written else make_batch(new, stored)
+        one.write(batch(*map(entry, "abc")))
+        await one.has_written()
+        assert len(faults.written) == 1
+
+
 async def test_batches_that_can_never_be_written_do_not_keep_what_is_old(
     faults: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -298,6 +337,25 @@ async def test_a_change_does_not_wait_for_an_app_that_is_written_anew(
         assert len(faults.written) == 60
     with closing(Database(faults.url())) as database:
         assert sorted(len(app.entries) for app in database.load()) == [300, 301]
+
+
+async def test_changes_of_others_do_not_keep_an_app_from_being_written(faults: Faults) -> None:
+    """Where a database is as slow as changes come, tasks and times of an app without changes are written, too."""
+    async with writing(faults.url) as one:
+        make_batch, made = one.writer._batch_of, []
+
+        def add_another_change(new: Waiting, stored: SavedApp | None) -> Batch | None:
+            made.append(batch := make_batch(new, stored))
+            if new.app_id != "quiet" and len(made) < 50:
+                one.write(replace(changed(None, entry("a")), app_id=f"busy-{len(made) % 2}"))
+            return batch
+
+        one.writer._batch_of = add_another_change
+        for number in range(2):
+            one.write(replace(changed(None, entry("a")), app_id=f"busy-{number}"))
+        one.write(batch(entry("b"), app_id="quiet"))
+        await one.has_written()
+        assert [each.app_id for each in faults.written].index("quiet") < 20
 
 
 async def test_a_stop_writes_what_waits(faults: Faults) -> None:

@@ -3,13 +3,14 @@
 Ten simulated minutes at 50 requests/s and a least round trip of 40 ms, sending as fast as each limiter allows.
 """
 
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple, get_args
 
 from benchmarks.report import show
 from exporter.collector.rate_limiter import Limiter
 from exporter.core.clock import Clock
-from tests.support.rate_windows import REFUSED_BY, EvenSpacing, Gate, Link, SendTimeLog, saturate
+from tests.support.rate_windows import EvenSpacing, Gate, Link, SendTimeLog, refused, saturate
+from tests.support.shared_quota import Window
 from tests.support.virtual_time import VirtualClock, run
 
 RATE = 50
@@ -26,7 +27,7 @@ class Row(NamedTuple):
     jitter: str
     limiter: str
     used_percent: float
-    refused: dict[str, int]  # by the kind of window that the service counts in
+    refused: Mapping[Window, int]  # by the kind of window that the service counts in
 
 
 def rows() -> Iterator[Row]:
@@ -36,15 +37,14 @@ def rows() -> Iterator[Row]:
         for name, limiter in _LIMITERS:
             arrivals = _arrivals(limiter, jitter_seconds=jitter_seconds, spike_seconds=spike_seconds)
             used_percent = 100 * sum(arrival < SECONDS for arrival in arrivals) / (RATE * SECONDS)
-            refused = {window: refused_by(arrivals, RATE) for window, refused_by in REFUSED_BY.items()}
-            yield Row(jitter, name, used_percent, refused)
+            yield Row(jitter, name, used_percent, refused(arrivals, RATE))
 
 
 def main() -> None:
     """Print the table."""
     show(
         f"Rate limiters at {RATE} requests/s: sent, and refused of {RATE * SECONDS:,} by window",
-        ("jitter each way", "limiter", "used %", *REFUSED_BY),
+        ("jitter each way", "limiter", "used %", *get_args(Window)),
         [
             (row.jitter, row.limiter, f"{row.used_percent:.1f}", *(f"{count:,}" for count in row.refused.values()))
             for row in rows()

@@ -10,6 +10,7 @@ import structlog
 from exporter.config.model import Collection
 from exporter.simulator.fleet import Rates
 from exporter.simulator.listing import Variants
+from tests.support.generated import IN_CI
 from tests.support.shared_quota import SharedQuota, Window
 from tests.support.virtual_time import on_virtual_time
 from tests.support.virtual_world import World, playing
@@ -20,7 +21,7 @@ BUSY = Collection(interval_seconds=0.1, sweep_interval_seconds=5, stale_after_se
 """More than the budget allows, so that all of it is used."""
 APPS = {f"app-{number}": 20 for number in range(1, 7)}
 SETTLING_SECONDS = 40
-MEASURED_SECONDS = 40
+MEASURED_SECONDS = 40 if IN_CI else 20
 KEY_ID = "simulator-key-id"
 UNCOMPRESSED = Variants(compression=False)
 RATE = "rtcmpu_exporter_rate_limit_requests_per_second"

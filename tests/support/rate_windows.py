@@ -1,17 +1,17 @@
-"""A service's ways of counting requests, a link to it that jitters, and the usual limiters for comparison."""
+"""What a service refuses, a link to it that jitters, and the usual limiters for comparison."""
 
 import asyncio
-import math
 import random
 from bisect import bisect_left
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, get_args
 
 from exporter.collector.rate_limiter import Priority
 from exporter.core.clock import Clock
+from tests.support.shared_quota import SharedQuota, Window
 
 
 class Gate(Protocol):
@@ -21,52 +21,11 @@ class Gate(Protocol):
         """Wait for a turn, held from sending to response."""
 
 
-def refused_by_sliding_window(arrivals: Iterable[float], limit: int) -> int:
-    """Count what a service refuses that looks back one second; what it refuses does not use up the limit."""
-    refused = 0
-    accepted: deque[float] = deque()
-    for arrival in sorted(arrivals):
-        while accepted and accepted[0] <= arrival - 1:
-            accepted.popleft()
-        if len(accepted) < limit:
-            accepted.append(arrival)
-        else:
-            refused += 1
-    return refused
-
-
-def refused_by_fixed_window(arrivals: Iterable[float], limit: int) -> int:
-    """Count what a service refuses that starts to count again with each second of its clock."""
-    refused = 0
-    second, accepted = -1, 0
-    for arrival in sorted(arrivals):
-        if math.floor(arrival) != second:
-            second, accepted = math.floor(arrival), 0
-        if accepted < limit:
-            accepted += 1
-        else:
-            refused += 1
-    return refused
-
-
-def refused_by_bucket(arrivals: Iterable[float], limit: int) -> int:
-    """Count what a service refuses whose bucket holds a second's worth of tokens and fills evenly."""
-    refused = 0
-    tokens, filled = float(limit), 0.0
-    for arrival in sorted(arrivals):
-        tokens, filled = min(float(limit), tokens + (arrival - filled) * limit), arrival
-        if tokens >= 1:
-            tokens -= 1
-        else:
-            refused += 1
-    return refused
-
-
-REFUSED_BY = {
-    "fixed": refused_by_fixed_window,
-    "sliding": refused_by_sliding_window,
-    "bucket": refused_by_bucket,
-}
+def refused(arrivals: Iterable[float], limit: int) -> dict[Window, int]:
+    """Count what a service refuses, by how it counts; what it refuses does not use up the limit."""
+    times = sorted(arrivals)
+    quotas = {window: SharedQuota(limit, window) for window in get_args(Window)}
+    return {window: sum(not quota.take(at) for at in times) for window, quota in quotas.items()}
 
 
 def most_in_any_window(arrivals: Iterable[float], seconds: float = 1.0) -> int:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from exporter.simulator.service import RequestQuota
 
-Window = Literal["sliding", "fixed", "bucket"]
+Window = Literal["fixed", "sliding", "bucket"]
 
 _SECOND = 1.0
 
@@ -33,7 +33,7 @@ class SharedQuota(RequestQuota):
     def admit(self, now: float) -> bool:
         """Whether a request that arrives at `now` is within the limit."""
         self._let_others_in(now)
-        return self._take(now)
+        return self.take(now)
 
     def _let_others_in(self, now: float) -> None:
         """Count the requests of the account's other users since the last time."""
@@ -45,10 +45,10 @@ class SharedQuota(RequestQuota):
         # Requests older than a second are in no window.
         self._next_other += max(0, int((now - _SECOND - self._next_other) / gap)) * gap
         while self._next_other <= now:
-            self.others_refused += not self._take(self._next_other)
+            self.others_refused += not self.take(self._next_other)
             self._next_other += gap
 
-    def _take(self, at: float) -> bool:
+    def take(self, at: float) -> bool:
         """Count one request at `at`, unless the limit is reached."""
         if self.window == "sliding":
             while self._admitted and self._admitted[0] <= at - _SECOND:

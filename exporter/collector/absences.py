@@ -281,8 +281,9 @@ class Absences:
             self._proofs.remove(began)
 
     def _confirmed_before(self, unseen: Sequence[str], known: int) -> set[str]:
-        """Return what lookups confirmed of a large loss so far; nothing where it has grown by another large one."""
-        if not self._proofs_of_loss or is_large_loss(len(set(unseen) - self._large_loss), known):
+        """Return what lookups confirmed of a large loss so far; nothing if of the other tasks many are lost, too."""
+        new = set(unseen) - self._large_loss
+        if not self._proofs_of_loss or is_large_loss(len(new), known - len(unseen) + len(new)):
             self._large_loss = set(unseen)
             self._proofs_of_loss.clear()
         return set(self._proofs_of_loss)

@@ -438,6 +438,28 @@ async def test_a_proven_loss_says_nothing_of_tasks_that_are_created_again() -> N
     assert status_of(scene).state is State.PARTIAL
 
 
+@on_virtual_time
+async def test_a_proven_loss_says_nothing_of_a_later_one() -> None:
+    """Though a task is left of it that no lookup settles, the loss of all others needs lookups of its own."""
+    scene = Scene(60, largest_page=100)
+    await scene.start()
+    left = scene.list.order[-1]
+
+    async def refuse_one(task_id: str) -> None:
+        if task_id == left:
+            await _refuse(task_id)
+
+    scene.service.before_look_up = refuse_one
+    for lost in ([left], scene.list.order[5:-1]):
+        all_of(scene.list.delete, lost)()
+        await scene.collector.sweep()
+    assert (status_of(scene).state, len(shown(scene.collector))) == (State.OK, 6)
+    scene.service.page_of_list = lambda _order, _window: []
+    scene.service.before_look_up = _refuse
+    await scene.collector.sweep()
+    assert status_of(scene).state is State.PARTIAL
+
+
 @pytest.mark.parametrize("kind", list(Kind))
 @on_virtual_time
 async def test_a_large_loss_that_waits_for_its_lookups_is_partial(kind: Kind) -> None:

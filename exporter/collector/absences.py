@@ -32,6 +32,7 @@ class Doubt(msgspec.Struct):
     """One task in doubt. Times are monotonic seconds."""
 
     since: float  # when the reading that did not show it began
+    of_large_loss: bool = False  # whether it was missing when the proof of a large loss was begun
     is_gone: bool = False  # whether a lookup for the proof of a large loss says so, and it is kept until the proof
     failures: int = 0  # lookups that brought no answer about it
     retry_at: float = 0.0
@@ -133,8 +134,7 @@ class Absences:
         self.is_cut = False  # whether the last sweep did not show tasks that lookups find
         self._cut_at: int | None = None  # the last row of a list that was cut, as long as none was longer
         self._lost = 0  # lookups since the last sweep was read that found their task gone
-        self._large_loss: set[str] = set()  # what was not shown when the first lookup for its proof was sent
-        self._proofs_of_loss: set[str] = set()  # what lookups found gone of it since, removed or not
+        self._proofs_of_loss: set[str] = set()  # some tasks of a large loss that lookups found gone, removed or not
         self._absent: set[str] = set()
         """What the last sweep proved not to be in the list, as long as no lookup finds any of it."""
         self._above_the_end: set[str] = set()
@@ -172,9 +172,9 @@ class Absences:
     def seen(self, task_ids: Iterable[str]) -> None:
         """Take it that tasks exist."""
         self._doubts.settle(task_ids)
-        for known in (self._found_unlisted, self._large_loss, self._proofs_of_loss):
-            if known:
-                known.difference_update(task_ids)
+        for looked_up in (self._found_unlisted, self._proofs_of_loss):
+            if looked_up:
+                looked_up.difference_update(task_ids)
 
     def read(self, reading: Reading) -> None:
         """Take in what a reading of the front saw: also current rows of tasks whose older rows were refused."""
@@ -282,15 +282,18 @@ class Absences:
 
     def _confirmed_before(self, unseen: Sequence[str], known: int) -> set[str]:
         """Return what lookups confirmed of a large loss so far; nothing if of the other tasks many are lost, too."""
-        new = set(unseen) - self._large_loss
-        if not self._proofs_of_loss or is_large_loss(len(new), known - len(unseen) + len(new)):
-            self._large_loss = set(unseen)
+        doubts = [self._doubts[task_id] for task_id in unseen if task_id in self._doubts]
+        new = sum(not doubt.of_large_loss for doubt in doubts)
+        if not self._proofs_of_loss or is_large_loss(new, known - len(unseen) + new):
             self._proofs_of_loss.clear()
+            for doubt in doubts:
+                doubt.of_large_loss = True
         return set(self._proofs_of_loss)
 
     def _found_gone(self, task_id: str) -> None:
         self._lost += 1
-        if task_id in self._large_loss:
+        doubt = self._doubts.get(task_id)
+        if doubt is not None and doubt.of_large_loss and len(self._proofs_of_loss) < MOST_LOOKUPS_FOR_PROOF:
             self._proofs_of_loss.add(task_id)
 
     def _cut(self, length: int, *, is_cut: bool) -> None:

@@ -106,7 +106,8 @@ async def _collect(source: ConfigurationSource, output: Output, metrics: SelfMet
         document = msgspec.json.format(msgspec.json.encode(collected)).decode()
         sys.stdout.write(_NOT_PLAIN.sub(lambda found: json.dumps(found[0])[1:-1], document) + "\n")
     else:
-        _print_table(apps)
+        columns = ("account", "app", "state", "single", "mixed", "other", "seconds")
+        console().print(table(columns, _rows(apps), numbers=columns[3:]))
     return ExitCode.UNREAD if name_failing(apps) else ExitCode.FINE
 
 
@@ -123,11 +124,6 @@ def _as_json(app: AppPublisher) -> dict[str, Any]:
 def _task_as_json(task: Task) -> dict[str, Any]:
     configuration = msgspec.to_builtins(task.configuration)
     return {"task_id": task.task_id, "channel_id": task.channel_id, **configuration}
-
-
-def _print_table(apps: list[AppPublisher]) -> None:
-    columns = ("account", "app", "state", "single", "mixed", "other", "seconds")
-    console().print(table(columns, _rows(apps), numbers=columns[3:]))
 
 
 def _rows(apps: list[AppPublisher]) -> Iterator[tuple[object, ...]]:

@@ -92,7 +92,7 @@ def describe(kind: ValueType) -> str:  # noqa: PLR0911 - one for each kind
         return "true or false"
     if kind.core in {int, float}:
         number = "a whole number" if kind.core is int else "a number"
-        return number + _describe_bounds(kind, _shown_number) + (f", or {NONE}" if OrNone in kind.metadata else "")
+        return number + _describe_bounds(kind, "{:.15g}".format) + (f", or {NONE}" if OrNone in kind.metadata else "")
     longest = kind.find(bounds.MaxLen)
     return f"at most {longest.max_length} characters" if longest else "a text"
 
@@ -113,10 +113,6 @@ def one_of(names: Sequence[str]) -> str:
 def is_secret(kind: ValueType) -> bool:
     """Whether a value can also be in a file that the key with `_file` names."""
     return isinstance(kind.core, type) and issubclass(kind.core, Secret)
-
-
-def _shown_number(value: float) -> str:
-    return str(int(value)) if float(value).is_integer() else str(value)
 
 
 def _describe_bounds(kind: ValueType, show: Callable[[float], str]) -> str:

@@ -47,7 +47,9 @@ def configure(level: Level, log_format: Format, stream: TextIO, on_message: Call
         logger_factory=lambda *_: _Lines(stream),
         cache_logger_on_first_use=False,
     )
-    _route_libraries(logging.INFO if level == "debug" else max(logging.WARNING, least))
+    of_libraries = logging.INFO if level == "debug" else max(logging.WARNING, least)
+    logging.basicConfig(handlers=[_Forwarder(of_libraries)], level=of_libraries, force=True)
+    logging.captureWarnings(capture=True)
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -176,8 +178,3 @@ class _Forwarder(logging.Handler):
         level = max(logging.DEBUG, min(logging.CRITICAL, record.levelno // 10 * 10))
         exception = {"exc_info": record.exc_info} if record.exc_info else {}
         structlog.get_logger().log(level, message, library=record.name, **exception)
-
-
-def _route_libraries(level: int) -> None:
-    logging.basicConfig(handlers=[_Forwarder(level)], level=level, force=True)
-    logging.captureWarnings(capture=True)

@@ -96,7 +96,7 @@ class Supervisor:
         """Count a failure, log it the first time, and return one line for people."""
         self._count(part)
         frames = traceback.extract_tb(error.__traceback__, limit=-1)
-        place = f" at {_short(frames[0].filename)}:{frames[0].lineno}" if frames else ""
+        place = f" at {'/'.join(frames[0].filename.split('/')[-2:])}:{frames[0].lineno}" if frames else ""
         reason = f"internal error: {type(error).__name__}{place}; see the exporter's log, and please report it"
         failure = (type(error).__name__, place)
         if self._failing.get((part, app)) != failure:
@@ -129,7 +129,3 @@ def written(error: BaseException) -> str:
         said = f": {each}" if isinstance(each, _SPEAK_OF_CODE) else ""
         parts.append(f"{frames}{type(each).__name__}{said}")
     return "\n".join(parts)[-MOST_CHARACTERS:]
-
-
-def _short(filename: str) -> str:
-    return "/".join(filename.split("/")[-2:])

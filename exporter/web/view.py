@@ -10,7 +10,7 @@ from msgspec import Struct
 from exporter.collector.inventory import Entry
 from exporter.collector.past import Past
 from exporter.collector.status import Status, SweepReport
-from exporter.core.task import MIX_MODES, MIXED, SINGLE
+from exporter.core.task import MIXED, SINGLE
 from exporter.metrics.exposition import Body, Format
 from exporter.rules.facts import PushKey
 from exporter.rules.rule import SEVERITIES, Outcome, Rule, Severity
@@ -54,13 +54,11 @@ class AppView(Struct, frozen=True):
         """Tasks by mode, if they are known; other modes have no quota and are there if they have any."""
         if self.tasks is None:
             return ()
-        counts = Counter[str]()
+        quotas = {SINGLE: self.status.quota_single, MIXED: self.status.quota_mixed}
+        counts = Counter(dict.fromkeys(quotas, 0))
         for (_, mode), count in self.tasks.items():
-            counts[mode if mode in MIX_MODES else "other"] += count
-        quotas = {SINGLE: self.status.quota_single, MIXED: self.status.quota_mixed, "other": None}
-        return [
-            ModeCount(mode, counts[mode], quota) for mode, quota in quotas.items() if mode in MIX_MODES or counts[mode]
-        ]
+            counts[mode] += count
+        return [ModeCount(mode, count, quotas.get(mode)) for mode, count in counts.items() if count or mode in quotas]
 
     @property
     def used(self) -> float | None:

@@ -140,9 +140,11 @@ def test_violations_have_their_message_and_age() -> None:
 
 
 def test_findings_of_an_app_without_data_are_marked() -> None:
-    """What is frozen stays there, and says that it is."""
-    items = Shown().items(FindingKind.VIOLATION)
+    """What is frozen stays there, and says that it is; those of one app can be asked for alone."""
+    shown = Shown()
+    items = shown.items(FindingKind.VIOLATION)
     assert {(item["app_id"], item["data_available"]) for item in items} == {("frozen", False), ("live", True)}
+    assert {group.app_id for group in shown.view.findings(FindingKind.VIOLATION, ("prod", "frozen"))} == {"frozen"}
 
 
 def test_what_an_earlier_process_left_open_is_shown_until_it_is_evaluated() -> None:

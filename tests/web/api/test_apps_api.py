@@ -56,6 +56,7 @@ async def test_violations_of_each_app_are_counted_by_severity(client: Client, vi
         ("-state", ["bad", "live-new", "big", "full"]),
         ("tasks", ["full", "big", "bad", "live-new"]),
         ("-tasks", ["big", "full", "bad", "live-new"]),
+        ("quota_used", ["big", "full", "bad", "live-new"]),
         ("-quota_used", ["full", "big", "bad", "live-new"]),
         ("-violations", ["full", "big", "bad", "live-new"]),
         ("last_update", ["bad", "big", "full", "live-new"]),
@@ -73,6 +74,12 @@ def test_apps_are_sorted(sort: str, expected: list[str]) -> None:
         findings({"task-1": NOW}, app_id="full", rule=rule("b", severity=Severity.CRITICAL)),
     ]
     assert [app["app_id"] for app in page_of(view, "apps", sort=sort)["apps"]] == expected
+
+
+@pytest.mark.parametrize(("quota", "used"), [(None, None), (0, None), (4, 0.75)])
+def test_what_has_no_quota_uses_none(quota: int | None, used: float | None) -> None:
+    """An app without one is not one that uses nothing of it."""
+    assert app_view({("CN-Shanghai", "mixed"): 3}, quota_single=None, quota_mixed=quota).used == used
 
 
 def test_apps_are_in_the_order_of_the_configuration() -> None:

@@ -33,6 +33,9 @@ def view_of_two_apps() -> FakeView:
 async def shown(**parameters: str) -> list[str]:
     """Return the TaskIds that a query shows."""
     _, document = await shown_violations(view_of_two_apps(), read_form(parameters, FINDING_PARAMETERS), NOW)
+    counts = [row["count"] for row in document["summaries"]]
+    assert all(counts)
+    assert sum(counts) == document["page"].matching == len(document["page"].rows)
     return [row.task_id for row in document["page"].rows]
 
 

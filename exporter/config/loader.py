@@ -26,8 +26,12 @@ def read_config(path: Path, files: Files, environ: Mapping[str, str]) -> tuple[N
     node = _with_app_files(node, files)
     _check_names(node, files.mistakes)
     config: Config | None = validate(node, Config, files.mistakes, directory=path.parent, environ=environ)
-    if config is not None:
-        _check_rates(config, node, files.mistakes)
+    # What is checked when all values are right is checked, too, where only a file that they name is not.
+    whole = config or validate(
+        node, Config, files.mistakes, directory=path.parent, environ=environ, looks_at_files=False
+    )
+    if whole is not None:
+        _check_rates(whole, node, files.mistakes)
     return node, config
 
 

@@ -176,10 +176,10 @@ class App(Section):
 
 
 def _check_authorities(path: Path, info: ValidationInfo) -> Path:
-    problem = None
-    if info.context is not None and not is_file(path):
-        problem = "not found"
-    elif info.context is not None:
+    if info.context is None or not info.context["looks_at_files"]:
+        return path
+    problem = None if is_file(path) else "not found"
+    if problem is None:
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
         except OSError as error:
@@ -314,7 +314,8 @@ def _check_database(url: Secret, info: ValidationInfo) -> Secret:
     if problem is not None:
         return problems([("", f"{key} {problem}")], url)
     path = text.removeprefix(SQLITE)
-    if text != path and (refusal := database_refusal(Path(path))) is not None:
+    is_checked = text != path and info.context["looks_at_files"]
+    if is_checked and (refusal := database_refusal(Path(path))) is not None:
         expected = "expected the path of a new file or of its database"
         return problems([("", f"database {path!r} can't be used: {refusal}, {expected}")], url)
     return url if isinstance(url, SecretFile) else Secret(text)

@@ -81,15 +81,25 @@ class Plain:
 
 
 def validate(
-    node: Node, model: Any, mistakes: Mistakes, *, directory: Path = Path(), environ: Mapping[str, str] | None = None
+    node: Node,
+    model: Any,
+    mistakes: Mistakes,
+    *,
+    directory: Path = Path(),
+    environ: Mapping[str, str] | None = None,
+    looks_at_files: bool = True,
 ) -> Any:
-    """Return what a tree means as a model, or None with every mistake noted; without an `environ` `${NAME}` is text."""
+    """Return what a tree means as a model, or None with every mistake noted; without an `environ` `${NAME}` is text.
+
+    `looks_at_files`: whether the files that it names must be right, too.
+    """
     plain = Plain(_known_keys(kind_of(model)), environ, mistakes)
     before = len(mistakes)
     data = plain.data(node)
+    context = {"directory": directory, "looks_at_files": looks_at_files}
     try:
         # Keys are the aliases alone, whatever names code may use.
-        value = TypeAdapter(model).validate_python(data, by_alias=True, by_name=False, context={"directory": directory})
+        value = TypeAdapter(model).validate_python(data, by_alias=True, by_name=False, context=context)
     except ValidationError as caught:
         for error in caught.errors(include_url=False, include_input=False):
             for place, text in _Report(node, kind_of(model), error, environ).mistakes():

@@ -15,13 +15,14 @@ from sqlalchemy import create_engine, text
 from tests.processes.sharing_world import CountingService, Proxy, counting_service
 from tests.support.http import ask, ask_json
 from tests.support.postgresql import PostgreSQL, postgresql
-from tests.support.processes import POLL_SECONDS, Programs, Running, eventually
+from tests.support.processes import Programs, Running, eventually
 
 pytestmark = pytest.mark.processes
 
 APPS = {f"app-{number}": 30 for number in range(6)}
 RATE, FALLBACK, EXPORTERS = 5, 1, 3
 LEASE_SECONDS = 4.0
+WATCH_SECONDS = 0.2
 FRESH_SECONDS = LEASE_SECONDS + 3.0
 FIRST = 60
 """MaxIdleTime of all tasks before the first change."""
@@ -109,7 +110,7 @@ class World:
         done = Event()
 
         def watch() -> None:
-            while not done.wait(POLL_SECONDS):
+            while not done.wait(WATCH_SECONDS):
                 published = set[str]().union(*(each.updated() for each in self.exporters))
                 now = time.monotonic()
                 gaps.update({app: max(gap, now - seen[app]) for app, gap in gaps.items() if app not in published})

@@ -59,6 +59,15 @@ def test_what_a_rule_uses_is_what_its_outcome_follows_from() -> None:
     assert compile_rule(rule("task_id != ''")).uses == {"task_id"}
 
 
+@pytest.mark.parametrize(
+    ("apps", "applies"),
+    [((), True), (("live-*",), True), (("x", "live-main"), True), (("LIVE-*",), False), (("live",), False)],
+)
+def test_a_rule_is_for_the_apps_that_it_names(apps: tuple[str, ...], applies: bool) -> None:
+    """AppIds and globs count as they are written; none at all are all apps."""
+    assert compile_rule(rule(apps=apps)).applies_to_app("live-main") is applies
+
+
 def test_an_exemption_without_end_holds_for_good() -> None:
     """The first that holds is the one that counts."""
     ended = Exemption(name="ended", tasks=("*",), until=date(2000, 1, 1))

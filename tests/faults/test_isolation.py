@@ -1,7 +1,6 @@
 """One account is broken in each of many ways, all in one daemon: the other one is fresh throughout."""
 
 import asyncio
-import gzip
 import math
 import os
 import random
@@ -9,7 +8,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,6 +39,7 @@ from exporter.rules.rule_loader import ConfigurationSource
 from exporter.service.daemon import Daemon, Options
 from exporter.simulator.faults import Fault
 from tests.support.fake_service import Answer, serving
+from tests.support.hostile import compressed_body
 from tests.support.http import ask
 from tests.support.monitored import KEY, Simulated, simulated, until
 from tests.support.virtual_time import hanging_call
@@ -176,12 +176,17 @@ def _answer(body: str | bytes, status: int = 200, **headers: str) -> Answer:
     return lambda _request: web.Response(body=body, status=status, headers=named)
 
 
+def _huge(request: web.BaseRequest) -> web.StreamResponse | Awaitable[web.StreamResponse]:
+    """Answer 80 MB, which are compressed when they are asked for: each worker imports this module."""
+    return _answer(compressed_body("spaces"), Content_Encoding="gzip")(request)
+
+
 ODD: Mapping[str, tuple[str, Answer]] = {
     "hang": ("timeout", _hang),
     "drip": ("timeout", _drip),
     "html": ("invalid_response", _answer("<html>")),
     "throttled": ("throttled", _answer('{"Code": "Throttling.User"}', 429)),
-    "huge": ("invalid_response", _answer(gzip.compress(bytes(40 * 1024**2)), Content_Encoding="gzip")),
+    "huge": ("invalid_response", _huge),
     "deep": ("invalid_response", _answer('{"RequestId": "r", "MPUTasks":' + "[" * 100_000)),
 }
 """What a server answers that costs something, and what is said of it; `test_odd_answers.py` has all that is odd."""

@@ -11,7 +11,7 @@ from exporter.config.model import AccessKey, Account, App, Collection, Config
 from exporter.core.clock import Clock, SystemClock
 from exporter.core.secret import Secret
 from exporter.metrics.aggregates import AppReport
-from exporter.metrics.exposition import Body, Exposition, Format, families
+from exporter.metrics.exposition import Exposition, Format, families
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.service.monitor import Monitor
 from exporter.simulator import simulated_server as server
@@ -49,7 +49,7 @@ class Monitored:
         """The exposition as it is now."""
         self.exposition.publish()
         self.exposition.publish_own()
-        return text_of(self.exposition.body(Format.TEXT, gzip=False))
+        return b"".join(self.exposition.body(Format.TEXT, gzip=False).chunks).decode()
 
 
 class Simulated(NamedTuple):
@@ -90,11 +90,6 @@ async def simulated(
 def config(*accounts: Account, collection: Collection = COLLECTION) -> Config:
     """Return a configuration of these accounts, read often."""
     return Config(accounts=accounts, collection=collection)
-
-
-def text_of(body: Body) -> str:
-    """Return an exposition as text."""
-    return b"".join(body.chunks).decode()
 
 
 def sample(text: str, name: str, **labels: str) -> float | None:

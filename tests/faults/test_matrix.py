@@ -6,11 +6,9 @@ from itertools import product
 from typing import NamedTuple
 
 import pytest
-import structlog
 
 from exporter.config.model import Collection
 from exporter.simulator.faults import FAULTS, SLOW_SECONDS
-from exporter.simulator.listing import Variants
 from tests.support.generated import sampled
 from tests.support.virtual_world import ACCOUNT, Seen, World, play
 
@@ -214,13 +212,7 @@ CASES = [
 def test_a_fault_shows_and_does_no_harm(fault: str, phase: type[_Case]) -> None:
     """The app has the state that fits and true tasks or none, the other app is well, and it recovers by itself."""
     expected = getattr(EXPECTED[fault], phase.phase)
-    with structlog.testing.capture_logs():
-        play(
-            lambda world: phase(world, fault, expected).run(),
-            apps=APPS,
-            collection=COLLECTION,
-            variants=Variants(compression=False),
-        )
+    play(lambda world: phase(world, fault, expected).run(), apps=APPS, collection=COLLECTION)
 
 
 def test_a_slow_answer_within_the_deadline_is_no_fault() -> None:

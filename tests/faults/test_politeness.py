@@ -1,15 +1,9 @@
 """The account's limit is shared with the customer's own business: we yield, and come back slowly."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
-
 import pytest
-import structlog
 
 from exporter.config.model import Collection
 from exporter.simulator.fleet import Rates
-from exporter.simulator.listing import Variants
 from tests.support.generated import IN_CI
 from tests.support.shared_quota import SharedQuota, Window
 from tests.support.virtual_time import on_virtual_time
@@ -23,7 +17,6 @@ APPS = {f"app-{number}": 20 for number in range(1, 7)}
 SETTLING_SECONDS = 40
 MEASURED_SECONDS = 40 if IN_CI else 20
 KEY_ID = "simulator-key-id"
-UNCOMPRESSED = Variants(compression=False)
 RATE = "rtcmpu_exporter_rate_limit_requests_per_second"
 THROTTLED = "rtcmpu_exporter_api_throttled_total"
 
@@ -39,7 +32,7 @@ def _value(world: World, name: str) -> float:
 async def test_half_the_limit_taken_by_others_is_left_to_them(window: Window) -> None:
     """Our rate settles at about what is left, few of our requests are refused, and hardly any of the others'."""
     quota = SharedQuota(50, window, others_per_second=25.0)
-    async with _quietly(quota=quota) as world:
+    async with playing(apps=APPS, collection=BUSY, quota=quota) as world:
         service = world.service
         await world.until_true(*APPS)
         await world.clock.sleep(SETTLING_SECONDS)
@@ -63,7 +56,7 @@ async def test_half_the_limit_taken_by_others_is_left_to_them(window: Window) ->
 @on_virtual_time
 async def test_throttling_halves_the_rate_and_it_recovers_slowly() -> None:
     """One refusal halves it at once; it is quiet for a while, then grows by two hundredths a second to all of it."""
-    async with _quietly() as world:
+    async with playing(apps=APPS, collection=BUSY) as world:
         await world.until_true(*APPS)
         assert _value(world, RATE) == 40
         world.fail("throttled_400", count=1)
@@ -83,7 +76,7 @@ async def test_throttling_halves_the_rate_and_it_recovers_slowly() -> None:
 @on_virtual_time
 async def test_the_rate_never_falls_below_one_request_a_second() -> None:
     """While everything is throttled one request a second still asks, and hardly more."""
-    async with _quietly() as world:
+    async with playing(apps=APPS, collection=BUSY) as world:
         await world.until_true(*APPS)
         world.fail("throttled_429")
         await world.clock.sleep(30)
@@ -100,7 +93,7 @@ async def test_the_rate_never_falls_below_one_request_a_second() -> None:
 @on_virtual_time
 async def test_the_wait_that_the_service_names_is_obeyed(fault: str) -> None:
     """Nothing at all is sent for so long, for no app of the account."""
-    async with _quietly() as world:
+    async with playing(apps=APPS, collection=BUSY) as world:
         await world.until_true(*APPS)
         world.fail(fault, count=1)
         await world.until(lambda seen: seen.value(THROTTLED) == 1, look_every_seconds=0.05)
@@ -116,7 +109,7 @@ async def test_the_wait_that_the_service_names_is_obeyed(fault: str) -> None:
 @on_virtual_time
 async def test_retries_come_out_of_the_same_budget() -> None:
     """However many requests fail, no second sees more than the configured rate."""
-    async with _quietly(requests_per_second=10) as world:
+    async with playing(apps=APPS, collection=BUSY, requests_per_second=10) as world:
         world.fail("internal_error", rate=0.5)
         world.fail("slow", rate=0.1)
         await world.clock.sleep(60)
@@ -128,7 +121,7 @@ async def test_retries_come_out_of_the_same_budget() -> None:
 @on_virtual_time
 async def test_intervals_that_the_budget_does_not_allow_are_stretched_evenly() -> None:
     """The published ratio is that of both intervals, data goes stale later with them, and the apps keep that pace."""
-    async with playing(apps=APPS, collection=BUSY, variants=UNCOMPRESSED, requests_per_second=4) as world:
+    async with playing(apps=APPS, collection=BUSY, requests_per_second=4) as world:
         await world.until_true(*APPS, within_seconds=90)
         await world.clock.sleep(60)
         seen = world.seen()
@@ -152,11 +145,3 @@ async def test_intervals_that_the_budget_does_not_allow_are_stretched_evenly() -
         world.service.churn.set_rates(Rates(), world.clock.now())
         await world.until_true(*APPS, within_seconds=10)
         assert max(world.service.statistics.busiest_second.values()) <= 4
-
-
-@asynccontextmanager
-async def _quietly(**settings: Any) -> AsyncIterator[World]:
-    """Play without the log of what fails on purpose."""
-    with structlog.testing.capture_logs():
-        async with playing(apps=APPS, collection=BUSY, variants=UNCOMPRESSED, **settings) as world:
-            yield world

@@ -1,14 +1,10 @@
 """From the first attempt to data that is withdrawn and back: what is published at each time, and what is logged."""
 
-from collections.abc import AsyncIterator, Mapping, MutableMapping, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import Mapping
 
 import pytest
-import structlog
 
 from exporter.config.model import Collection
-from exporter.simulator.listing import Variants
 from tests.support.virtual_time import on_virtual_time
 from tests.support.virtual_world import World, playing
 
@@ -18,27 +14,17 @@ APPS = {"app": 130, "well": 10}
 COLLECTION = Collection(interval_seconds=2, sweep_interval_seconds=20, stale_after_seconds=60)
 DAY_SECONDS = 86_400.0
 
-Lines = Sequence[MutableMapping[str, Any]]
 
-
-@asynccontextmanager
-async def _playing(collection: Collection = COLLECTION) -> AsyncIterator[tuple[World, Lines]]:
-    """Play; what is logged is in the lines."""
-    with structlog.testing.capture_logs() as lines:
-        async with playing(apps=APPS, collection=collection, variants=Variants(compression=False)) as world:
-            yield world, lines
-
-
-def _about(lines: Lines, app_id: str) -> list[tuple[str, str]]:
+def _about(world: World, app_id: str) -> list[tuple[str, str]]:
     """Return level and event of the lines about the collection of an app."""
-    about = [line for line in lines if line["event"].startswith(("collection", "data is withdrawn"))]
+    about = [line for line in world.log if line["event"].startswith(("collection", "data is withdrawn"))]
     return [(line["log_level"], line["event"]) for line in about if line["app_id"] == app_id]
 
 
 @on_virtual_time
 async def test_from_pending_to_withdrawn_and_back() -> None:
     """Each time shows what is promised for it: pending, ok, failing with the last data, without it, and ok again."""
-    async with _playing() as (world, lines):
+    async with playing(apps=APPS, collection=COLLECTION) as world:
         seen = world.seen()
         assert (seen.up("app"), seen.state("app"), seen.has_data("app")) == (0, "pending", False)
         _, swept_at = await world.until_true("app", "well"), world.clock.now()
@@ -62,13 +48,13 @@ async def test_from_pending_to_withdrawn_and_back() -> None:
         world.service.faults.clear()
         assert await world.until_true("app") <= 12
         assert world.seen().changes("app") == {}
-    assert _about(lines, "app") == [
+    assert _about(world, "app") == [
         ("info", "collection is complete"),
         ("warning", "collection fails"),
         ("warning", "data is withdrawn: it has become too old"),
         ("info", "collection is complete"),
     ]
-    assert _about(lines, "well") == [("info", "collection is complete")]
+    assert _about(world, "well") == [("info", "collection is complete")]
 
 
 @on_virtual_time
@@ -86,7 +72,7 @@ async def test_what_is_not_about_tasks_outlives_their_withdrawal() -> None:
         "rtcmpu_task_changes_total",
         "rtcmpu_task_field_changes_total",
     )
-    async with _playing() as (world, _):
+    async with playing(apps=APPS, collection=COLLECTION) as world:
         await world.until_true("app")
         world.service.fleet.update("app", world.task_ids("app")[2], {"MaxIdleTime": "31"})
         await world.until(lambda seen: seen.changes("app") == {"modified": 1})
@@ -106,7 +92,7 @@ async def test_what_is_not_about_tasks_outlives_their_withdrawal() -> None:
 @on_virtual_time
 async def test_updates_are_applied_while_sweeps_fail() -> None:
     """Until the last accepted sweep is too old, what updates bring is published, and the app is down all the same."""
-    async with _playing() as (world, _):
+    async with playing(apps=APPS, collection=COLLECTION) as world:
         await world.until_true("app")
         world.fail("service_unavailable", "app", page_no=2)
         await world.until(lambda seen: seen.up("app") == 0)
@@ -129,7 +115,7 @@ async def test_updates_are_applied_while_sweeps_fail() -> None:
 @on_virtual_time
 async def test_a_wall_clock_that_jumps_changes_no_age(jump_seconds: float) -> None:
     """Neither is fresh data withdrawn, nor old data kept, nor does collection stand still."""
-    async with _playing() as (world, _):
+    async with playing(apps=APPS, collection=COLLECTION) as world:
         await world.until_true("app")
         _jump(world, jump_seconds)
         for _ in range(12):
@@ -166,20 +152,20 @@ REASONS: Mapping[str, tuple[str, str]] = {
 async def test_what_happened_is_named_once(fault: str) -> None:
     """Many failures are one line that says state and reason, another when data is withdrawn, one at the end."""
     state, words = REASONS[fault]
-    async with _playing() as (world, lines):
+    async with playing(apps=APPS, collection=COLLECTION) as world:
         await world.until_true("app")
         world.fail(fault, "app")
         await world.clock.sleep(2.5 * COLLECTION.stale_after_seconds)
         assert world.seen().state("app") == state
         world.service.faults.clear()
         await world.until_true("app")
-    assert [event for _, event in _about(lines, "app")] == [
+    assert [event for _, event in _about(world, "app")] == [
         "collection is complete",
         "collection fails",
         "data is withdrawn: it has become too old",
         "collection is complete",
     ]
-    fails = next(line for line in lines if line["event"] == "collection fails")
+    fails = next(line for line in world.log if line["event"] == "collection fails")
     assert fails["state"] == state
     assert words in fails["reason"]
 

@@ -7,14 +7,16 @@ the text of `/metrics`.
 import asyncio
 import itertools
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, tzinfo
 from functools import cache, lru_cache
+from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
 import aiohttp
 import pytest
+from structlog.testing import capture_logs
 
 from exporter.config.model import Account, App, Collection, Config, Quota
 from exporter.core.collection_state import State
@@ -38,6 +40,9 @@ ONE_WAY_SECONDS = 0.02
 LOOK_AT_BUDGET_SECONDS = 5
 COLLECTION = Collection(interval_seconds=1, sweep_interval_seconds=20, stale_after_seconds=60)
 
+UNCOMPRESSED = Variants(compression=False)
+"""The likeliest service but for compression, which costs time."""
+
 Samples = Mapping[tuple[str, frozenset[tuple[str, str]]], float]  # by name and labels
 
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
@@ -51,6 +56,7 @@ class World(Monitored):
         self.service = service
         self.clock = clock
         self.config = Config(accounts=(account,), collection=collection)
+        self.log: Sequence[MutableMapping[str, Any]] = []  # what is logged, which is shown nowhere
         super().__init__(clock, open_session=lambda **_: cast("aiohttp.ClientSession", ServiceSession(service)))
 
     def fail(self, name: str, app_id: str | None = None, **which: Any) -> None:
@@ -205,7 +211,7 @@ async def playing(
     apps: Mapping[str, int],
     collection: Collection = COLLECTION,
     requests_per_second: float = 40.0,
-    variants: Variants | None = None,
+    variants: Mapping[str, object] = MappingProxyType({}),
     faults: Sequence[Fault] = (),
     quota: RequestQuota | None = None,
 ) -> AsyncIterator[World]:
@@ -215,7 +221,7 @@ async def playing(
         apps: How many tasks each has at first.
         collection: How often they are read.
         requests_per_second: The configured budget.
-        variants: How the service answers what nobody documents.
+        variants: What the service answers otherwise than the likeliest one.
         faults: Are switched on from the beginning.
         quota: The service's limit, where it is another than by default.
     """
@@ -226,7 +232,9 @@ async def playing(
         populate(fleet, app_id, tasks, random=seeded(1, app_id), started_at=service_clock.now())
     account = message.SimulatedAccount(ACCESS_KEY_ID, ACCESS_KEY_SECRET, tuple(apps))
     latency = Latency(one_way_seconds=ONE_WAY_SECONDS)
-    service = Service([account], fleet, now=service_clock.now, seed=1, latency=latency, variants=variants)
+    service = Service(
+        [account], fleet, now=service_clock.now, seed=1, latency=latency, variants=UNCOMPRESSED.changed(variants)
+    )
     if quota is not None:
         service.quotas[ACCESS_KEY_ID] = quota
     for fault in faults:
@@ -239,7 +247,7 @@ async def playing(
         requests_per_second=requests_per_second,
     )
     world = World(service, clock, configured, collection)
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, capture_logs() as world.log:
         # APScheduler looks at the wall clock by itself, and virtual time does not wait for threads.
         patch.setattr("apscheduler.schedulers.base.datetime", _datetime_of(clock))
         patch.setattr("exporter.core.threads.Worker.run", at_once)

@@ -69,6 +69,8 @@ def main(kind: str, url: str, times: str, seed: str) -> None:
         if writer == 0:
             write(url, shared)
         while shared.last == before:
+            if os.waitpid(writer, os.WNOHANG)[0]:
+                sys.exit("a writer ended before it wrote anything: see above")
             time.sleep(0.0005)
         time.sleep(rng.uniform(*LIFE_SECONDS[kind]))
         os.kill(writer, signal.SIGKILL)

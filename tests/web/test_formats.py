@@ -55,6 +55,7 @@ def test_content_types_are_the_official_clients() -> None:
         ("application/openmetrics-text;q=0.1,*/*", Format.TEXT),
         ("text/plain;q=0.1,*/*", Format.OPENMETRICS),
         ("text/plain;q=0,*/*", Format.OPENMETRICS),
+        ("text/plain;version=0.0.4;q=0.2,text/plain,application/openmetrics-text;q=0.5", Format.OPENMETRICS),
         ("application/openmetrics-text;q=0", Format.TEXT),
         ("application/openmetrics-text;q=high,text/plain;q=0.1", Format.TEXT),
         ("application/openmetrics-text;q=nan,text/plain;q=0.1", Format.TEXT),

@@ -164,6 +164,5 @@ class Client:
 
 
 def _skew_seconds(answer: HttpAnswer) -> float | None:
-    """Return how far the service's clock is ahead, by the answer's `Date`, which names the second that has begun."""
     date = parse_http_date(answer.headers.get("Date", ""))
     return None if date is None else date + 0.5 - answer.midpoint

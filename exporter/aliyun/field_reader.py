@@ -139,7 +139,6 @@ def _spelled(value: Any) -> str:
 
 
 def _digest(hidden: list[tuple[str, object]]) -> bytes:
-    """Digest texts in an encoding that no two lists of them share."""
     return xxhash.xxh3_64_digest(_ENCODER.encode(hidden))
 
 

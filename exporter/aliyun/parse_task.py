@@ -56,7 +56,6 @@ class Interner:
 
 
 def _names(*canonical: str, **spellings: str) -> Mapping[str, str]:
-    """Return the canonical name for its own spelling, and for each in lower case."""
     return {spelling: name for name in canonical for spelling in (name, name.casefold())} | spellings
 
 

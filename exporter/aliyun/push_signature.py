@@ -95,8 +95,6 @@ def _present(_key: str, _values: _Values) -> int:
 
 
 def _time_in(form: re.Pattern[str]) -> _Reader:
-    """Return the reader of a value of a known form, whose first group is the time."""
-
     def read(key: str, values: _Values) -> int:
         match = form.match(unquoted(values[key]))
         return _time(int(match[1])) if match else NO_TIME
@@ -105,7 +103,6 @@ def _time_in(form: re.Pattern[str]) -> _Reader:
 
 
 def _secret_beside(time_key: str, secret: re.Pattern[str], base: int) -> _Reader:
-    """Return the reader of a secret of known length beside a time."""
     digits = _HEX if base == 16 else _DECIMAL
 
     def read(key: str, values: _Values) -> int:

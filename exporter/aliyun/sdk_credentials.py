@@ -153,7 +153,6 @@ def _is_near(host: str) -> bool:
 
 
 def _why_unanswered(error: Exception, proxy: Proxy | None) -> str:
-    """Say why there is no answer, by the kind of exception alone."""
     match error:
         case exceptions.ProxyError() if proxy:
             return f"the proxy {proxy.shown} cannot be reached or refuses: check {proxy.setting}"
@@ -303,7 +302,6 @@ def _settings(kind: model.RamRoleArn | model.OidcRoleArn) -> dict[str, Any]:
 
 
 def _uri(uri: str) -> Any:
-    """Return the provider that asks a credentials URI, whose port it can't do without."""
     parts = urlsplit(uri)
     if parts.port is None and parts.scheme in DEFAULT_PORTS:
         parts = parts._replace(netloc=f"{parts.netloc}:{DEFAULT_PORTS[parts.scheme]}")

@@ -64,7 +64,6 @@ def is_exempt(host: str, port: int, no_proxy: str) -> bool:
 
 
 def _variable(name: str, environment: Mapping[str, str]) -> tuple[str, str]:
-    """Return a variable's name and value, of which the lower case one counts where both are set."""
     name = name if name in environment else name.upper()
     return name, environment.get(name, "").strip()
 

@@ -236,7 +236,6 @@ class Collector:
         return reading
 
     def _unseen_in(self, reading: Reading) -> list[str]:
-        """Return what a reading of the front does not show, if it reached the end of the list."""
         return self._unseen(reading.seen, reading.began) if reading.complete else []
 
     async def _sweep(self) -> str:
@@ -364,7 +363,6 @@ class Collector:
         )
 
     def _tell(self, changes: list[Change], *, baseline: bool = False) -> None:
-        """Replace the status, say what has turned, and pass on what is new."""
         before, self.status = self.status, self._status_now()
         self._log_turn(before, self.status)
         self._events.collected(changes, baseline=baseline)

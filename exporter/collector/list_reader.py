@@ -259,7 +259,6 @@ class SweepReader:
         return previous is not None and not previous.overlapped and reading.seen <= previous.seen | self._seen_in_front
 
     def _missing(self, reading: Reading, length: int) -> int:
-        """Count the rows of the list that are of no task that was seen or is known."""
         seen = reading.seen | self._seen_in_front
         missing = length - reading.rows_without_task_id - reading.doubled_rows - len(seen)
         if missing > 0:

@@ -339,7 +339,6 @@ class Limiter:
         self.give_back()
 
     def _rate_at(self, now: float) -> float:
-        """Return the rate at a monotonic time; 0: nothing is let in."""
         return self._rate.at(now) if now < self._lent_until else min(self._rate.at(now), self._rate_after)
 
     async def _turn(self, priority: Priority) -> float:

@@ -177,7 +177,6 @@ class ReadingTurns:
     def _read_slice(
         self, read: Callable[[msgspec.Raw], Task | None], rows: Iterator[msgspec.Raw], tasks: list[Task | None]
     ) -> bool:
-        """Read for the time of a slice; return whether no row is left."""
         ends = self._monotonic() + SLICE_SECONDS
         for row in rows:
             tasks.append(read(row))
@@ -373,7 +372,6 @@ class Gathered:
         return page.tasks[place]
 
     def _read(self, page: Page, place: int) -> Task | None:
-        """Remember a row that is not known and return its task; None: it has no TaskId."""
         task = self._task(page, place)
         if task is None:
             self._nameless.add(page.digests[place])

@@ -176,8 +176,6 @@ class AppRequests:
         return await self._account.send(self._app_id, self._attempt(wanted), priority)
 
     def _attempt(self, wanted: Window | str) -> Callable[[], Awaitable[ListPage]]:
-        """Return what sends a request once, by the client that is in use then."""
-
         async def attempt() -> ListPage:
             self.sent += 1
             client = self._account.client

@@ -51,8 +51,6 @@ class ChangeCounts:
 
 
 class _Group(NamedTuple):
-    """Fields that people think of as one; both functions take a task's configuration and the task."""
-
     name: str
     parts: Callable[[Configuration, Task], object]  # what is compared
     shown: Callable[[Configuration, Task], Shown]

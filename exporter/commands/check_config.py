@@ -72,7 +72,6 @@ def _loaded(source: ConfigurationSource, web_config_file: Path | None) -> Loaded
 
 
 def _series(loaded: LoadedRules) -> str:
-    """Say about how many series there are on `/metrics`, which a scrape job's limit has to allow."""
     config, rule_set = loaded.config, loaded.rule_set
     series = []
     for account in config.accounts:

@@ -70,7 +70,6 @@ def variables_of(case: Case) -> dict[str, Any]:
 
 
 def _app(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the variable `app`; its quota is unknown unless a case gives one."""
     app = {**_APP, "quota": {}, **fit(given)}
     app["expect"] = {
         key: range_facts(value.get("min"), value.get("max")) if isinstance(value, Mapping) else value

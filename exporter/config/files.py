@@ -61,7 +61,6 @@ class SourceText(Struct, frozen=True):
         return None
 
     def _first_offset(self, scalar: Scalar) -> int | None:
-        """Return where a value's own characters begin, behind its quote or the line that opens a block."""
         begin = self.text[scalar.begin : scalar.begin + 1]
         if scalar.plain:
             return scalar.begin if begin == scalar.text[:1] else None

@@ -286,7 +286,6 @@ def database_problem(url: str) -> str | None:
 
 
 def _shown_url(url: Secret) -> str:
-    """Return a database's URL without what may be a password."""
     if isinstance(url, SecretFile):
         return HIDDEN
     address, mark, _ = url.reveal().partition("?")

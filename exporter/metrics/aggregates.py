@@ -115,7 +115,6 @@ def _distributed(
 
 
 def _egress(configuration: Configuration) -> Iterator[tuple[str, LabelValues, int, int]]:
-    """Yield what a mixed task is set up to send to each of its outputs."""
     encoding = configuration.encoding
     if configuration.mix_mode != MIXED or encoding is None:
         return

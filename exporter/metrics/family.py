@@ -180,5 +180,4 @@ def _header(name: str, documentation: str, kind: str, *, openmetrics: bool = Fal
 
 
 def _encoded(lines: Iterable[str]) -> bytes:
-    """Return lines as bytes; half a character, which no encoding has, becomes a question mark."""
     return "".join(lines).encode("utf-8", "replace")

@@ -204,10 +204,8 @@ class StableSubset:
 
 
 def _hash(task_id: str) -> int:
-    """Return 64 bits that are the same in every process."""
     return xxhash.xxh3_64_intdigest(task_id.encode("utf-8", "replace"))
 
 
 def _shard(task_hash: int) -> int:
-    """Return the shard of a hash: higher ones have higher hashes."""
     return task_hash * SHARDS >> _HASH_BITS

@@ -261,7 +261,6 @@ class AppPolicy:
             evaluated.outcomes = moved[before]
 
     def _note(self, entry: Entry, task: Task) -> _Evaluated:
-        """Let other tasks see what a task pushes to; return what is known of it."""
         known = self._evaluated.get(entry.task_id)
         if self._common.shared_outputs is not None:
             before = None if known is None else known.entry.task

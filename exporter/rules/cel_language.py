@@ -268,7 +268,6 @@ def _compile(text: str, expected: cel.Type, clocks: Clocks) -> Expression:
 
 @functools.lru_cache(maxsize=512)
 def _analysed(text: str) -> tuple[cel.Type, cel.Expression, Costs, frozenset[TimeLimit]]:
-    """Return an expression's type, program, costs and limits of time; a reload mostly meets known texts."""
     checked = _compiled(_checking(), text)
     program = _compiled(_running(), text)
     tree, places = read_tree(checked.serialize())

@@ -159,7 +159,6 @@ def facts_of_case(task: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _defaults(group: type[Struct]) -> dict[str, Any]:
-    """Return what the facts of a group are where nothing is given, but for absent ones."""
     return {name: fit(value) for name, value in structs.asdict(group()).items() if value is not None}
 
 

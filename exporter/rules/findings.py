@@ -180,7 +180,6 @@ class StableExamples:
 
 
 def _ranked(task_id: str) -> tuple[int, str]:
-    """Return a TaskId behind 64 bits that are the same in every process."""
     return xxhash.xxh3_64_intdigest(task_id.encode("utf-8", "replace")), task_id
 
 

@@ -148,7 +148,6 @@ class ConfigurationSource:
 
 
 def _state(loaded: LoadedRules) -> State:
-    """Return which files there are now, and a digest of what is in them, or why they can't be read."""
     names = chain.from_iterable(glob(pattern, recursive=True) for pattern in loaded.globs)  # noqa: PTH207 - absolute ones
     found = {path for path in map(Path, names) if is_file(path)}
     files = (*loaded.files, *sorted(found.difference(loaded.files)))

@@ -166,7 +166,6 @@ def range_facts(least: float | None, most: float | None) -> Mapping[str, Any]:
 
 
 def _count(bounds: Range) -> TaskCountRule:
-    """Return the rule about the number of tasks, whose condition is only shown."""
     least, most = (None if bound is None else int(bound) for bound in (bounds.least, bounds.most))
     parts = [*([] if least is None else [f"tasks >= {least}"]), *([] if most is None else [f"tasks <= {most}"])]
     rule = Rule(

@@ -189,7 +189,6 @@ class Accesses(UserDict[str, Access]):
             await access.close()
 
     async def _opened(self, config: Config) -> tuple[dict[str, Access], dict[str, Prepared]]:
-        """Return the accesses that are new, and the other settings of those that stay; all or none."""
         timeout_seconds = config.collection.request_timeout_seconds
         opened: dict[str, Access] = {}
         prepared: dict[str, Prepared] = {}

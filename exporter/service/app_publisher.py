@@ -281,7 +281,6 @@ class _SwitchedOn:
         self._metrics.set(SERIES_OMITTED, self._subset.omitted_series, TASKS_PATH)
 
     def _take_in(self, news: Iterable[_News]) -> None:
-        """Find out which tasks have room now, and render what has changed of them."""
         for each in news:
             if each.whole:
                 self._subset.remove_app(*each.app)

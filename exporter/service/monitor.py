@@ -126,7 +126,6 @@ class Monitor:
                 app.aged(tasks)
 
     def _recorded(self, key: AppKey) -> RecordedApp | None:
-        """Return what is written about an app; None: it is not configured."""
         app = self.apps.get(key)
         if app is None:
             return None

@@ -286,7 +286,6 @@ class Churn:
             self._fleet.resave(app_id, row.task_id, at=at)
 
     def _patch(self, row: FleetRow) -> dict[str, Any]:
-        """Return a change of a task, though never of what is wrong with it on purpose."""
         fresh = f"{self._random.getrandbits(40):010x}"
         if row.marks:
             return {"ChannelId": f"channel-{fresh}"}

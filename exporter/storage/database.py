@@ -399,7 +399,6 @@ def _insert(
 
 
 def _copy(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows with PostgreSQL's COPY, which is faster for many."""
     columns = [table.c[name] for name in rows[0]]
     bind: list[Any] = [each.type.bind_processor(connection.dialect) or (lambda value: value) for each in columns]
     cursor: Any = connection.connection.cursor()

@@ -146,6 +146,5 @@ class LeaseTable:
             return read_apps(connection, APPS.c.account.in_(accounts))
 
     def _take(self, connection: Connection, budget: str) -> int | None:
-        """Take a budget that is free; return the new term, None: another was faster."""
         term: int | None = connection.scalar(_TAKE, {**self._me, "budget": budget})
         return term

@@ -246,7 +246,6 @@ class Writer:
             await asyncio.sleep(self._pause_seconds)
 
     async def _write_next(self) -> bool:
-        """Write what waits, or failed before; return whether that is done with."""
         if self._current is None:
             app, new = self._next()
             stored: list[SavedApp] = []
@@ -281,7 +280,6 @@ class Writer:
         return app, new
 
     async def _attempt(self, work: Callable[["Database"], None]) -> bool:
-        """Do something with the database; return whether it is done with."""
         try:
             await self._worker.run(self._connected, work)
         except Exception as error:  # noqa: BLE001 - whatever it is, what is collected must be written
@@ -293,7 +291,6 @@ class Writer:
         return True
 
     def _look_for_losses(self) -> None:
-        """Compare what a database that was just opened holds with what was written."""
         if self._found is None:
             return
         expected, self._written, self._found = self._written, self._found, None
@@ -342,7 +339,6 @@ class Writer:
             database.close()
 
     def _maintain(self, database: "Database") -> None:
-        """Remove some of what is old, and look at the size."""
         now = self._clock.now()
         has_more = database.prune(now - self.retention_seconds)
         if not has_more:

@@ -163,7 +163,6 @@ def accounting(view: View, renderer: Renderer) -> Middleware:
 
 
 async def _counted_path(request: web.Request) -> str:
-    """Return the template that a request counts under: that of its path also where it has no such method."""
     if isinstance(request.match_info.http_exception, web.HTTPMethodNotAllowed):
         for resource in request.app.router.resources():
             _, methods = await resource.resolve(request)

@@ -100,7 +100,6 @@ def subject_names(certificate: dict[str, Any]) -> Iterator[str]:
 
 
 def _address(text: str) -> str:
-    """Return an IP address in its short form, unlike Python's `ssl`."""
     try:
         address = ipaddress.ip_address(text.strip())
     except ValueError:

@@ -164,7 +164,6 @@ def read_web_config(path: Path, seen: SeenFiles) -> WebConfig:
 
 
 def _tls(root: Node, directory: Path, seen: SeenFiles, mistakes: Mistakes) -> ssl.SSLContext | None:
-    """Return the TLS context, whatever is wrong elsewhere in the file."""
     node = find(root, ["tls_server_config"])
     if not isinstance(node, MappingNode):
         return None

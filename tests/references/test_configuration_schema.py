@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 CORPUS = ROOT / "tests/config"
 GOOD = sorted((CORPUS / "good").glob("*.yml"))
 REFUSED_BY_THE_LOADER_ALONE = {
-    "alias-bomb", "app-file-missing", "app-files", "ca-file", "comments-only", "control-character",
+    "alias-bomb", "app-file-missing", "app-files", "ca-file", "ca-file-rates", "comments-only", "control-character",
     "duplicate-account", "duplicate-app", "duplicate-key", "interval-longer", "merge-key", "no-apps", "not-utf8",
     "rate-of-group", "recursive-alias", "stale-after", "sweep-shorter", "syntax-bracket", "syntax-indent",
     "syntax-quote", "syntax-tab", "tag", "too-deep", "two-documents", "unknown-alias", "key-not-a-name",

@@ -59,7 +59,7 @@ class _Exporter:
         """Return how many apps are in the database; -1: it has no table yet."""
         try:
             with closing(sqlite3.connect(f"file:{self._database}?mode=ro", uri=True)) as connection:
-                return int(connection.execute("SELECT count(*) FROM apps").fetchone()[0])
+                return int(connection.execute("SELECT count(*) FROM apps WHERE shape != ''").fetchone()[0])
         except sqlite3.OperationalError:
             return -1
 

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import groupby, islice
 from math import inf
 from pathlib import Path
-from time import sleep
+from time import monotonic, sleep
 from typing import Any, Final
 
 import msgspec
@@ -37,9 +37,11 @@ ENDED_UNSEEN: Final = "not_seen"
 APP_REMOVED: Final = "app_removed"
 """Why a violation ended whose app is no longer configured."""
 PRUNED_AT_ONCE: Final = 500
-INSERTED_AT_ONCE: Final = 25
+WRITTEN_AT_ONCE: Final = 25
 PAUSE_SECONDS: Final = 0.001
 """Between portions of that many rows, in which scrapes don't compete with the thread for Python's lock."""
+PAUSING_SECONDS: Final = 0.3
+"""A transaction that takes longer goes on without pauses: changes wait for its end."""
 _NEW_FILE: Final = (
     *("BEGIN", "PRAGMA auto_vacuum = INCREMENTAL", f"PRAGMA application_id = {APPLICATION_ID}", "COMMIT"),
 )
@@ -120,6 +122,7 @@ class Database:
 
         With pauses other threads go on meanwhile.
         """
+        pauses_end = monotonic() + PAUSING_SECONDS if pauses else 0.0
         with self._transaction() as connection:
             if batch.lease is not None and lock_budget(connection, batch.lease[0]) != batch.lease[1]:
                 return  # another exporter has begun with what was written before
@@ -128,7 +131,7 @@ class Database:
                 # What changed later makes no app whole of which tasks are missing.
                 is_whole = batch.all_tasks or batch.continues or (app is not None and _is_readable(app))
                 shape = SHAPE if is_whole and not batch.task_ids else INCOMPLETE
-                _write(connection, batch, shape=shape, pauses=pauses)
+                _write(connection, batch, shape=shape, pauses_end=pauses_end)
 
     def size_bytes(self) -> int:
         """Return how much the database takes on its disk."""
@@ -308,7 +311,7 @@ def lock_budget(connection: sa.Connection, budget: str) -> int | None:
     return term
 
 
-def _write(connection: sa.Connection, batch: Batch, *, shape: str, pauses: bool) -> None:
+def _write(connection: sa.Connection, batch: Batch, *, shape: str, pauses_end: float = 0.0) -> None:
     app = {"account": batch.account, "app_id": batch.app_id}
     connection.execute(sa.delete(APPS).where(_is_of(APPS, batch)))
     facts = {"endpoint": batch.endpoint, "last_sweep": batch.sweep.began, "last_update": batch.last_update}
@@ -318,10 +321,11 @@ def _write(connection: sa.Connection, batch: Batch, *, shape: str, pauses: bool)
     if batch.all_tasks:
         stored = connection.scalars(sa.select(TASKS.c.task_id).where(is_task))
         outdated += [task_id for task_id in stored if task_id not in batch.known]
-    if outdated:  # one by one: without statistics PostgreSQL would read all tasks of the app for a list
-        of_task = sa.delete(TASKS).where(is_task, TASKS.c.task_id == sa.bindparam("of_task"))
-        connection.execute(of_task, [{"of_task": task_id} for task_id in outdated])
-    insert = partial(_insert, connection, pauses=pauses)
+    # One by one: without statistics PostgreSQL would read all tasks of the app for a list.
+    of_task = sa.delete(TASKS).where(is_task, TASKS.c.task_id == sa.bindparam("of_task"))
+    for portion in _portions(({"of_task": task_id} for task_id in outdated), pauses_end=pauses_end):
+        connection.execute(of_task, portion)
+    insert = partial(_insert, connection, pauses_end=pauses_end)
     insert(TASKS, (app | _task(entry) for entry in batch.tasks.values() if entry is not None))
     insert(CHANGES, (app | _change(noticed, batch.push_auth) for noticed in batch.changes))
     is_it = sa.and_(
@@ -386,16 +390,21 @@ def _events(connection: sa.Connection, batch: Batch) -> Iterator[ViolationEvent]
 
 
 def _insert(
-    connection: sa.Connection, table: sa.Table, rows: Iterable[Mapping[str, Any]], *, pauses: bool = False
+    connection: sa.Connection, table: sa.Table, rows: Iterable[Mapping[str, Any]], *, pauses_end: float = 0.0
 ) -> None:
-    rows = iter(rows)
-    for number, portion in enumerate(iter(lambda: list(islice(rows, INSERTED_AT_ONCE)), [])):
-        if number and pauses:
-            sleep(PAUSE_SECONDS)
-        if len(portion) == INSERTED_AT_ONCE and connection.dialect.name == "postgresql":
+    for portion in _portions(rows, pauses_end=pauses_end):
+        if len(portion) == WRITTEN_AT_ONCE and connection.dialect.name == "postgresql":
             _copy(connection, table, portion)
         else:
             connection.execute(sa.insert(table), portion)
+
+
+def _portions(rows: Iterable[Mapping[str, Any]], *, pauses_end: float) -> Iterator[list[Mapping[str, Any]]]:
+    rows = iter(rows)
+    for number, portion in enumerate(iter(lambda: list(islice(rows, WRITTEN_AT_ONCE)), [])):
+        if number and monotonic() < pauses_end:
+            sleep(PAUSE_SECONDS)
+        yield portion
 
 
 def _copy(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -29,12 +29,10 @@ MAINTAIN_SECONDS: Final = 60.0  # how often old changes are looked for, and the 
 REMOVED_SECONDS: Final = 3600.0
 """An app that is not configured, and that no other exporter has read for this long, counts as removed."""
 PRUNE_PAUSE_SECONDS: Final = 0.05  # between two portions of old changes; what waits to be written comes first
-TASKS_AT_ONCE: Final = 1000
+TASKS_AT_ONCE: Final = 500
 """How many tasks a transaction writes of an app that is written anew: changes don't wait for the rest."""
 MOST_OVERTAKING: Final = 8
 """How many transactions with changes go first in succession before what has waited for longest has its turn."""
-PAUSING_SECONDS: Final = 1.0
-"""What has waited for longer is written without pauses for scrapes."""
 
 REMEDIES: Final = {
     "disk is full": "free space, or shorten storage.retention",
@@ -263,7 +261,7 @@ class Writer:
                     rest = self._waiting[app] = Waiting(*app, new.since, new.lease, task_ids=new.task_ids)
                     rest.continues = new.all_tasks or new.continues
         if self._current is not None:
-            pauses = self.lag_seconds < PAUSING_SECONDS
+            pauses = self._task is not None and not self._task.cancelling()  # a stop does not make scrapes wait
             if not await self._attempt(methodcaller("write", self._current, pauses=pauses)):
                 return False
             if self._current is not None:  # not a bug

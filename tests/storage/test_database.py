@@ -46,14 +46,17 @@ def test_everything_comes_back(database: Database, tasks: int) -> None:
     assert len({id(each.task.configuration) for each in app.entries}) == min(tasks, 2)
 
 
-@pytest.mark.parametrize("pauses", [True, False])
-def test_portions_have_pauses_between_them(database: Database, monkeypatch: pytest.MonkeyPatch, pauses: bool) -> None:
-    """Three portions of tasks have two; what has waited for long has none."""
+@pytest.mark.parametrize(("pauses", "seconds", "expected"), [(True, 60.0, 4), (True, 0.0, 0), (False, 60.0, 0)])
+def test_portions_have_pauses_between_them(
+    database: Database, monkeypatch: pytest.MonkeyPatch, pauses: bool, seconds: float, expected: int
+) -> None:
+    """Three portions of tasks have two, when what was stored is removed and when they are written; not for long."""
+    monkeypatch.setattr(database_module, "PAUSING_SECONDS", seconds)
     slept: list[float] = []
     monkeypatch.setattr(database_module, "sleep", slept.append)
-    tasks = 3 * database_module.INSERTED_AT_ONCE
+    tasks = 3 * database_module.WRITTEN_AT_ONCE
     database.write(batch(*(entry(f"task-{number:03}") for number in range(tasks))), pauses=pauses)
-    assert len(slept) == (2 if pauses else 0)
+    assert len(slept) == expected
 
 
 def test_an_app_that_was_half_written_is_read_as_an_unknown_one(database: Database) -> None:

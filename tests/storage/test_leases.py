@@ -157,7 +157,7 @@ def test_an_app_is_read_after_what_its_last_holder_is_writing(join: Open, url: s
     with closing(Database(url)) as holder, closing(Database(url)) as database, ThreadPoolExecutor() as threads:
         with holder._transaction() as connection:
             database_module.lock_budget(connection, "a")
-            database_module._write(connection, new, shape=database_module.SHAPE, pauses=False)
+            database_module._write(connection, new, shape=database_module.SHAPE)
             loading = threads.submit(database.load, new)
             time.sleep(0.5)
         assert len(loading.result(30)) == 1

@@ -14,7 +14,7 @@ from exporter import cli
 from tests.docs.documents import Block, blocks, command_lines
 from tests.support.certificates import write_server_files
 from tests.support.command_line import logging_restored, parsed
-from tests.support.http import ask
+from tests.support.http import ask, ask_json
 from tests.support.processes import LONG_SECONDS, ROOT, Programs, eventually, needed_tool
 
 PROGRAM: Final = "rtcmpu-exporter "
@@ -49,7 +49,7 @@ class Stage:
         self._write_files()
         _, exporter = programs.start_daemon(directory / "rtcmpu.yml")
         self._addresses |= {"http://localhost:10678": exporter, "http://exporter.example.com:10678": exporter}
-        eventually(lambda: self._has_read_every_app(exporter))
+        eventually(lambda: self._has_much_to_show(exporter))
 
     def real(self, text: str) -> str:
         """Return a text with the addresses that the documents name replaced by those of this run."""
@@ -90,8 +90,10 @@ class Stage:
         strict_curl.write_text(f'#!/bin/sh\nexec "{needed_tool("curl")}" --fail --max-time 60 "$@"\n')
         strict_curl.chmod(0o755)
 
-    def _has_read_every_app(self, exporter: str) -> None:
+    def _has_much_to_show(self, exporter: str) -> None:
         assert re.findall(r"^rtcmpu_up\{.*\} (\d)", ask(f"{exporter}/metrics").text, re.MULTILINE) == ["1", "1"]
+        for list_name, query in {"violations": "severity=critical", "changes": "app_id=live-main"}.items():
+            assert ask_json(f"{exporter}/api/v1/{list_name}?{query}")[list_name]
 
 
 @pytest.fixture(scope="module")

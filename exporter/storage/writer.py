@@ -30,7 +30,7 @@ REMOVED_SECONDS: Final = 3600.0
 """An app that is not configured, and that no other exporter has read for this long, counts as removed."""
 PRUNE_PAUSE_SECONDS: Final = 0.05  # between two portions of old changes; what waits to be written comes first
 TASKS_AT_ONCE: Final = 500
-"""How many tasks a transaction writes of an app that is written anew: changes don't wait for the rest."""
+"""How many tasks a transaction writes of an app of which all are written: changes don't wait for the rest."""
 MOST_OVERTAKING: Final = 8
 """How many transactions with changes go first in succession before what has waited for longest has its turn."""
 

@@ -1,8 +1,8 @@
 """Writers of a database that are killed while they write: `python -m tests.storage.killed_writers KIND URL TIMES SEED`.
 
-Each is a process of its own that writes one change after another, directly or beside an app that is written anew all
-the time. After its end the database is read: it has to hold every change once that was confirmed, or that waited for
-more than a second. Prints what became of them, as JSON.
+Each is a process of its own that writes one change after another, directly or beside an app whose tasks are written
+all the time. After its end the database is read: it has to hold every change once that was confirmed, or that waited
+for more than a second. Prints what became of them, as JSON.
 """
 
 import asyncio
@@ -103,7 +103,7 @@ def _write_directly(url: str, shared: _Shared) -> None:
 
 
 def _write_beside(url: str, shared: _Shared) -> None:
-    """Hand over the next change again and again, and count each at once, while a large app is written anew."""
+    """Hand over the next change again and again, and count each at once, while all tasks of a large app are written."""
     asyncio.run(_hand_over(RecordedWriter(lambda: url), shared))
 
 

@@ -38,6 +38,15 @@ def test_a_new_task_is_added_and_a_changed_one_modified() -> None:
     assert len(inventory) == len(list(inventory)) == 1
 
 
+def test_what_an_earlier_process_accepted_is_added_as_it_was() -> None:
+    """Whoever counts tasks hears of each, with its times."""
+    inventory = Inventory()
+    stored = [Entry.of(task("1", name), first_seen=50, last_changed=60, sent_at=0) for name in ("a", "b")]
+    changes = inventory.restore(stored)
+    assert [(kind_of(change), change.after) for change in changes] == [("added", entry) for entry in stored]
+    assert list(inventory) == stored
+
+
 def test_another_spelling_is_no_change() -> None:
     """A row with other bytes and equal content is known by its new bytes, and nothing is reported."""
     inventory = Inventory()

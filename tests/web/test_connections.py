@@ -104,14 +104,20 @@ async def test_a_client_that_drips_gains_no_time() -> None:
 
 
 def test_a_request_that_came_in_time_is_answered_after_a_halt() -> None:
-    """An event loop that stood still for longer than a client may take reads first what waits."""
+    """An event loop that stood still for longer than a client may take, and then is slow, reads first what waits."""
+
+    def step_slowly() -> None:
+        time.sleep(0.003)
+        asyncio.get_running_loop().call_soon(step_slowly)
 
     async def ask() -> bytes:
         async with serving(hello, Limits(longest_head_seconds=0.5)) as connect:
             client = await connect()
-            await asyncio.sleep(0.05)  # the server has the connection
+            for _ in range(10):  # steps, in which the server accepts the connection
+                await asyncio.sleep(0)
             client.writer.write(REQUEST)
             time.sleep(0.6)  # noqa: ASYNC251 - it is the halt
+            step_slowly()
             return await client.ask(b"")
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

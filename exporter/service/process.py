@@ -25,8 +25,12 @@ SWITCH_SECONDS: Final = 0.0005
 """How long the event loop waits for a thread that computes, such as the database's writer; Python's default is 5 ms."""
 
 
+STANDARD_ERROR: Final = 2
+
+
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a command's coroutine to its end on a fast event loop."""
+    """Run a command's coroutine to its end on a fast event loop; a crash of a library writes where it was."""
+    faulthandler.enable(STANDARD_ERROR)
     _keep_little_freed_memory()
     spare_imports()
     sys.setswitchinterval(SWITCH_SECONDS)
@@ -55,7 +59,6 @@ def _keep_little_freed_memory() -> None:
 
 END_AFTER_SECONDS: Final = 120.0
 """How long the event loop may be stuck. A process that was frozen for longer ends when it continues."""
-STANDARD_ERROR: Final = 2
 LAG_SECONDS: Final = 60.0  # how long a delay of the event loop is remembered
 
 

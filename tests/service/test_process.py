@@ -1,6 +1,7 @@
 """The heartbeat and the end of a stuck process; what systemd is notified of and what it hands over."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from exporter.service.process import Heartbeat, ServiceManager, inherited_sockets
+from tests.support.processes import ROOT
 from tests.support.virtual_time import VirtualClock, on_virtual_time, run
 
 
@@ -80,6 +82,20 @@ def test_a_daemon_whose_loop_is_stuck_ends_with_a_traceback() -> None:
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=120, check=False, text=True)
     assert (ended.returncode, ended.stdout) == (1, "fed\n")
     assert "re/__init__.py" in ended.stderr
+
+
+@pytest.mark.processes
+def test_a_crash_in_c_code_says_where_it_was(tmp_path: Path) -> None:
+    """What ends the process without an exception writes a traceback of all threads to the log."""
+    program = (
+        "import os, signal\nfrom exporter.service.process import run\n"
+        "async def crash(): os.kill(os.getpid(), signal.SIGSEGV)\nrun(crash())\n"
+    )
+    command = [sys.executable, "-c", program]
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, timeout=60, check=False, text=True)
+    assert ended.returncode == -signal.SIGSEGV
+    assert "in crash" in ended.stderr
 
 
 @pytest.mark.processes

@@ -99,6 +99,8 @@ class World:
 
     def is_balanced(self) -> None:
         """Check that each exporter publishes two apps, and no two the same."""
+        for each in self.exporters:
+            each.running.check_that_it_runs()
         published = [each.updated().keys() for each in self.exporters]
         assert [len(each) for each in published] == [2, 2, 2], published
         assert set().union(*published) == APPS.keys()

@@ -79,7 +79,12 @@ class Running:
 
         return eventually(find, within_seconds=within_seconds, unless=lambda: self._process.poll() is not None)
 
+    def check_that_it_runs(self) -> None:
+        code = self._process.poll()
+        assert code is None, f"{self.name} has ended with {code}:\n{self.out}{self.err}"
+
     def send(self, number: signal.Signals) -> None:
+        self.check_that_it_runs()
         self._process.send_signal(number)
 
     def ended(self, *, within_seconds: float) -> Finished:

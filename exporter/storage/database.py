@@ -60,6 +60,9 @@ SHAPE: Final = "ec3f56f70d2a8763"
 """Names the types of what is stored in one piece: what has another name can't be read. A test says when it changes."""
 OLD_SHAPES: Final = ("d1bb2433804f23c0", "30ef9114c26b0906")
 """Names that 0.2.0 gave the same types, before Python 3.13 and with it: they go when SHAPE changes."""
+_TASK: Final = msgspec.msgpack.Decoder(Task)
+"""Made in one thread, as the module is imported: two that prepare a type at the same time crash the process."""
+_SWEEP: Final = msgspec.msgpack.Decoder(Sweep)
 INCOMPLETE: Final = ""
 """Of an app of which not all tasks were written: each transaction writes some."""
 
@@ -243,7 +246,7 @@ def read_apps(connection: sa.Connection, *conditions: Any) -> list[SavedApp]:
         is_readable = _is_readable(app)
         one = SavedApp(
             *(app.account, app.app_id, app.endpoint),
-            sweep=msgspec.msgpack.decode(app.sweep, type=Sweep) if is_readable else None,
+            sweep=_SWEEP.decode(app.sweep) if is_readable else None,
             last_update_began=app.last_update,
             entries=list(_entries(rows)) if is_readable else [],
             first_seen={} if is_readable else {row.task_id: row.first_seen for row in rows},
@@ -260,9 +263,8 @@ def _is_readable(app: Any) -> bool:
 def _entries(rows: Iterable[Any]) -> Iterable[Entry]:
     """Yield an app's tasks; equal configurations are one object, as they are while the program runs."""
     configurations: dict[Configuration, Configuration] = {}
-    decoder = msgspec.msgpack.Decoder(Task)
     for row in rows:
-        task = decoder.decode(row.task)
+        task = _TASK.decode(row.task)
         shared = configurations.setdefault(task.configuration, task.configuration)
         yield Entry.of(
             replace(task, configuration=shared),

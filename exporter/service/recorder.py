@@ -87,6 +87,7 @@ class Recorder(FindingEvents):
         self._lease_of = lease_of
         self._settings: Storage | None = None
         self._push_auth = DEFAULTS
+        self._lease_seconds = inf  # without `sharing`
         self._records: dict[AppKey, _Record] = defaultdict(_Record)
         self._is_restoring = False
         self.writer: Writer | None = None
@@ -99,6 +100,7 @@ class Recorder(FindingEvents):
         """Use another database, or none, and write everything to it; return what it holds if it `loads`."""
         settings, before = config.storage, self._settings
         self._settings, self._push_auth = settings, config.policy.push_auth_settings
+        self._lease_seconds = config.sharing.lease_seconds if config.sharing else inf
         configured = {(account.name, app.id) for account in config.accounts for app in account.apps}
         if self.writer is not None and settings is not None and before is not None and settings.url == before.url:
             self.writer.retention_seconds, self.writer.configured = settings.retention_seconds, configured
@@ -113,7 +115,7 @@ class Recorder(FindingEvents):
         if not is_imported:
             spare_imports()
         self.writer = Writer(
-            lambda: Database(settings.database_url()),
+            lambda: Database(settings.database_url(), lease_seconds=self._lease_seconds),
             self._clock,
             retention_seconds=settings.retention_seconds,
             configured=configured,

@@ -54,8 +54,8 @@ _POSTGRESQL: Final = {
     "tcp_user_timeout": 15_000,
     "application_name": "rtcmpu-exporter",
 }
-LONGEST_IDLE_SECONDS: Final = 10
-"""How long an exporter that was stopped keeps the lock of a budget: no longer than its lease, as it is by default."""
+LONGEST_IDLE_SECONDS: Final = 10.0
+"""How long an exporter that was stopped, or cut off, keeps the lock of a budget at most."""
 SHAPE: Final = "ec3f56f70d2a8763"
 """Names the types of what is stored in one piece: what has another name can't be read. A test says when it changes."""
 OLD_SHAPES: Final = ("d1bb2433804f23c0", "30ef9114c26b0906")
@@ -72,6 +72,7 @@ class Database:
 
     Args:
         url: `sqlite:PATH`, or a URL of SQLAlchemy.
+        lease_seconds: After which another exporter may take over a budget: its lock is not kept for longer.
 
     Raises:
         RefusedError: The file is not ours, or its schema is not.
@@ -79,7 +80,8 @@ class Database:
             database begins with an empty one.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, lease_seconds: float = inf) -> None:
+        self._lease_seconds = lease_seconds
         self._path = sqlite_path(url)
         self._engine = engine_of(url)
         try:
@@ -96,9 +98,10 @@ class Database:
 
     def load(self, of: Waiting | None = None) -> list[SavedApp]:
         """Return all apps, or the one `of` which something waits, after what others write under its lease just now."""
+        if of is not None and of.lease is not None:
+            with self._transaction() as connection:
+                lock_budget(connection, of.lease[0], self._lease_seconds)
         with self._transaction() as connection:
-            if of is not None and of.lease is not None:
-                lock_budget(connection, of.lease[0])
             return read_apps(connection, *([] if of is None else [_is_of(APPS, of)]))
 
     def last_batches(self) -> dict[AppKey, str]:
@@ -114,8 +117,10 @@ class Database:
         """
         pauses_end = monotonic() + PAUSING_SECONDS if pauses else 0.0
         with self._transaction() as connection:
-            if batch.lease is not None and lock_budget(connection, batch.lease[0]) != batch.lease[1]:
-                return  # another exporter has begun with what was written before
+            if batch.lease is not None:
+                budget, term = batch.lease
+                if lock_budget(connection, budget, self._lease_seconds) != term:
+                    return  # another exporter has begun with what was written before
             app = connection.execute(sa.select(APPS.c.batch, APPS.c.shape).where(_is_of(APPS, batch))).one_or_none()
             if app is None or app.batch != batch.token:
                 # What changed later makes no app whole of which tasks are missing.
@@ -291,9 +296,10 @@ def _is_open(app: Any) -> Any:
     return sa.and_(_is_of(VIOLATIONS, app), VIOLATIONS.c.resolved.is_(None))
 
 
-def lock_budget(connection: sa.Connection, budget: str) -> int | None:
+def lock_budget(connection: sa.Connection, budget: str, lease_seconds: float) -> int | None:
     """Wait for other transactions about a budget; return its term. One that stops half-way is ended by the server."""
-    connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = '{LONGEST_IDLE_SECONDS}s'")
+    longest_ms = int(1000 * min(lease_seconds, LONGEST_IDLE_SECONDS))
+    connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {longest_ms}")
     about = {"budget": budget, "lock": LOCK}
     connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:budget, :lock))"), about)
     term: int | None = connection.scalar(sa.text("SELECT term FROM leases WHERE budget = :budget"), about)

@@ -142,7 +142,8 @@ class LeaseTable:
     def load(self, budget: str, accounts: Sequence[str]) -> Sequence[SavedApp]:
         """Return the stored apps of a budget, after what its last holder is writing just now."""
         with self._engine.begin() as connection:
-            lock_budget(connection, budget)
+            lock_budget(connection, budget, self._me["seconds"])
+        with self._engine.begin() as connection:
             return read_apps(connection, APPS.c.account.in_(accounts))
 
     def _take(self, connection: Connection, budget: str) -> int | None:

@@ -7,6 +7,8 @@ from contextlib import closing
 
 import pytest
 from msgspec.structs import replace
+from sqlalchemy import text
+from sqlalchemy.exc import InternalError
 
 from exporter.collector.inventory import Entry
 from exporter.collector.past import HistoryFilter
@@ -136,16 +138,16 @@ def test_what_was_read_under_an_earlier_term_is_not_written(
 
 
 def test_a_large_app_is_read_though_its_tasks_take_long(join: Open, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between two statements about 200,000 tasks the exporter computes for seconds, if it has little of a processor."""
+    """Reading 200,000 tasks, it computes for longer than it may keep others waiting, on a slow machine."""
     join("one").round({"a"})
 
     def slow_entries(_: object) -> Sequence[Entry]:
-        time.sleep(4)
+        time.sleep(2)
         return ()
 
     monkeypatch.setattr(database_module, "_entries", slow_entries)
     new = replace(batch(entry("t")), lease=("a", 1))
-    with closing(Database(url)) as database:
+    with closing(Database(url, lease_seconds=1)) as database:
         database.write(new)
         assert len(database.load(new)) == 1
 
@@ -156,11 +158,32 @@ def test_an_app_is_read_after_what_its_last_holder_is_writing(join: Open, url: s
     new = replace(batch(entry("t")), lease=("a", 1))
     with closing(Database(url)) as holder, closing(Database(url)) as database, ThreadPoolExecutor() as threads:
         with holder._transaction() as connection:
-            database_module.lock_budget(connection, "a")
+            database_module.lock_budget(connection, "a", MINUTE)
             database_module._write(connection, new, shape=database_module.SHAPE)
             loading = threads.submit(database.load, new)
             time.sleep(0.5)
         assert len(loading.result(30)) == 1
+
+
+def test_an_exporter_that_is_cut_off_while_it_writes_keeps_nobody_waiting_beyond_its_lease(
+    join: Open, url: str
+) -> None:
+    """The server ends its transaction."""
+    two = join("two")
+    two.round({"a"})
+
+    def write() -> None:
+        with cut_off._transaction() as connection:
+            database_module.lock_budget(connection, "a", cut_off._lease_seconds)
+            assert threads.submit(two.load, "a", ["prod"]).result(0.8 * database_module.LONGEST_IDLE_SECONDS) == []
+            connection.execute(text("SELECT 1"))
+
+    with (
+        closing(Database(url, lease_seconds=0.5)) as cut_off,
+        ThreadPoolExecutor() as threads,
+        pytest.raises(InternalError, match="idle-in-transaction"),
+    ):
+        write()
 
 
 def test_sqlite_is_refused() -> None:

@@ -360,4 +360,5 @@ def is_bug(error: Exception) -> bool:
 def error_line(error: Exception) -> str:
     """Return what failed in one line, without the statement and its values."""
     original = getattr(error, "orig", None) or error
-    return " ".join(str(original).split())[:300]
+    line = " ".join(str(original).split())[:300]
+    return line or ("no answer in time" if isinstance(original, TimeoutError) else type(original).__name__)

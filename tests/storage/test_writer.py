@@ -18,7 +18,7 @@ from exporter.storage import database as database_module
 from exporter.storage import writer as writer_module
 from exporter.storage.database import Database
 from exporter.storage.tables import CHANGES
-from exporter.storage.writer import Batch, ViolationEvent, Waiting, is_bug
+from exporter.storage.writer import Batch, ViolationEvent, Waiting, error_line, is_bug
 from tests.storage.test_database import rows
 from tests.support.batches import BITRATE, RETENTION_SECONDS, RecordedWriter, batch, changed, entry, writing
 from tests.support.monitored import until
@@ -272,6 +272,14 @@ def test_a_thread_that_could_not_start_is_no_bug() -> None:
     """What waits is written when the system allows threads again."""
     assert not is_bug(RuntimeError("can't start new thread"))
     assert is_bug(RuntimeError("another"))
+
+
+@pytest.mark.parametrize("error", [TimeoutError(), RuntimeError(), RuntimeError(" \n"), ValueError("no\n  disk")])
+def test_whatever_fails_has_a_reason_in_one_line(error: Exception) -> None:
+    """Exceptions without words have one, too: the log said `reason=""` for a database that does not answer."""
+    line = error_line(error)
+    assert line.strip()
+    assert "\n" not in line
 
 
 async def test_an_app_whose_last_batch_was_lost_is_written_again(faults: Faults) -> None:

@@ -4,6 +4,7 @@ import glob
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -120,11 +121,16 @@ class Files:
         self.mistakes = Mistakes()
         self.warnings: list[Mistake] = []
         self.contents: dict[Path, bytes] = {}  # of every file that was read, in order
-        self.globs: dict[str, None] = {}  # the names and patterns that were looked for, in order
+        self.globs: dict[str, None] = {}  # the patterns that were looked for, in order; of names those that match them
         self._directory = directory
         self._environ = environ
         self._texts: dict[Path, SourceText | None] = {}
         self._nodes: dict[Path, Node | None] = {}
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Every file that was looked at, in order, also where it could not be read."""
+        return tuple(self._texts)
 
     @property
     def sha256(self) -> str:
@@ -159,7 +165,7 @@ class Files:
         """Find the files that a name or pattern stands for, in a stable order; `expected` is what such a file holds."""
         is_pattern = glob.has_magic(name)
         pattern = str(Path(glob.escape(str(self._directory)) if is_pattern else self._directory) / name)
-        self.globs[pattern] = None
+        self.globs[pattern if is_pattern else glob.escape(pattern)] = None
         names = glob.glob(pattern, recursive=True) if is_pattern else [pattern]  # noqa: PTH207 - it may be absolute
         found = [path for path in map(Path, sorted(names)) if is_file(path)]
         if not found and is_pattern:
@@ -167,6 +173,12 @@ class Files:
         elif not found:
             self.mistakes.add(place, f"the file {pattern!r} is not there, expected {expected} in it")
         return found
+
+    def follow(self, path: Path) -> None:
+        """Count a file that is used elsewhere among those that the configuration is made of."""
+        self.globs[glob.escape(str(path))] = None
+        with suppress(OSError):
+            self.contents[path] = read_regular(path, MOST_BYTES + 1)
 
     def _decoded(self, path: Path, order: int) -> SourceText | None:
         start = Position(order, str(path), 1, 1)

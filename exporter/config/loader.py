@@ -32,6 +32,9 @@ def read_config(path: Path, files: Files, environ: Mapping[str, str]) -> tuple[N
     )
     if whole is not None:
         _check_rates(whole, node, files.mistakes)
+        for account in whole.accounts if config is None else ():
+            if account.ca_file is not None:
+                files.follow(account.ca_file)
     return node, config
 
 

@@ -2,17 +2,18 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from glob import glob
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
 from exporter.config.files import MOST_BYTES, Files, digest_of, is_file
 from exporter.config.loader import paths_of, places_of, read_config
-from exporter.config.mistakes import Mistake, Mistakes, Position
+from exporter.config.mistakes import ConfigError, Mistake, Mistakes, Position
 from exporter.config.model import Config, redacted
 from exporter.config.policy_model import Expect
 from exporter.config.section import keys_of, nearest
@@ -32,15 +33,30 @@ class LoadedRules(Struct, frozen=True, kw_only=True):
     config: Config
     rule_set: RuleSet
     files: tuple[Path, ...]  # every file that was read, the main one first
-    globs: tuple[str, ...]  # the names and patterns of the files beside the main one, as they are looked for
+    globs: tuple[str, ...]  # the patterns of the files beside the main one, as they are looked for
     sha256: str  # over the contents of all files in order: another one when any has changed, come or gone
     warnings: tuple[Mistake, ...] = ()  # what is probably not meant: patterns that match no file
     places: Mapping[AppKey, Position] = MappingProxyType({})  # of each app's id
 
 
+class RefusedError(ConfigError):
+    """A configuration with mistakes, and the files in which they can be mended."""
+
+    def __init__(self, mistakes: Sequence[Mistake], files: Files) -> None:
+        super().__init__(mistakes)
+        self.files = files
+
+
 def load(path: Path, environ: Mapping[str, str]) -> LoadedRules:
-    """Return the configuration in a file, with its rules; raises ConfigError with every mistake of every file."""
+    """Return the configuration in a file, with its rules; raises RefusedError with every mistake of every file."""
     files = Files(path.parent, environ)
+    try:
+        return _load(path, files, environ)
+    except ConfigError as error:
+        raise RefusedError(error.mistakes, files) from None
+
+
+def _load(path: Path, files: Files, environ: Mapping[str, str]) -> LoadedRules:
     root, config = read_config(path, files, environ)
     file_rules: Sequence[CompiledRule] = ()
     if root is not None:
@@ -108,7 +124,12 @@ def _check_switches(root: Node, names: frozenset[str], mistakes: Mistakes) -> No
             mistakes.add(key.position, f"no rule is called {key.text}, expected {expected}")
 
 
-State = tuple[frozenset[Path], str]
+class _Watched(NamedTuple):
+    files: tuple[Path, ...]
+    globs: tuple[str, ...]
+
+
+State = tuple[frozenset[Path], str]  # the files that can be read, and a digest over their contents
 
 
 class ConfigurationSource:
@@ -116,7 +137,7 @@ class ConfigurationSource:
 
     def __init__(self, read: Callable[[], LoadedRules]) -> None:
         self._read = read
-        self._watched: LoadedRules | None = None
+        self._watched: _Watched | None = None
         self._known: State | None = None  # of the files that are loaded, or were refused
         self._looked_at: State | None = None
 
@@ -135,8 +156,14 @@ class ConfigurationSource:
         """Load the configuration as it is now; raises ConfigError with every mistake."""
         if self._watched is not None:
             self._known = _state(self._watched)
-        loaded = self._read()
-        self._watched, self._known = loaded, (frozenset(loaded.files), loaded.sha256)
+        try:
+            loaded = self._read()
+        except RefusedError as refused:
+            files = refused.files
+            self._watched = _Watched(files.paths, tuple(files.globs))
+            self._known = frozenset(files.contents), files.sha256
+            raise
+        self._watched, self._known = _Watched(loaded.files, loaded.globs), (frozenset(loaded.files), loaded.sha256)
         return loaded
 
     def change_has_settled(self) -> bool:
@@ -147,11 +174,11 @@ class ConfigurationSource:
         return before == self._looked_at != self._known
 
 
-def _state(loaded: LoadedRules) -> State:
-    names = chain.from_iterable(glob(pattern, recursive=True) for pattern in loaded.globs)  # noqa: PTH207 - absolute ones
+def _state(watched: _Watched) -> State:
+    names = chain.from_iterable(glob(pattern, recursive=True) for pattern in watched.globs)  # noqa: PTH207 - absolute ones
     found = {path for path in map(Path, names) if is_file(path)}
-    files = (*loaded.files, *sorted(found.difference(loaded.files)))
-    try:
-        return frozenset(files), digest_of(read_regular(path, MOST_BYTES + 1) for path in files)
-    except OSError as error:
-        return frozenset(files), str(error)
+    contents: dict[Path, bytes] = {}
+    for path in (*watched.files, *sorted(found.difference(watched.files))):
+        with suppress(OSError):
+            contents[path] = read_regular(path, MOST_BYTES + 1)
+    return frozenset(contents), digest_of(contents.values())

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+import trustme
 
 from exporter.config.mistakes import ConfigError
 from exporter.config.model import Config
@@ -12,6 +13,7 @@ from exporter.rules.rule_set import RuleSet
 from tests.support.configurations import account, write_configuration
 
 ENDPOINT = "https://live.example.com"
+RULE = "rules:\n  - {name: new, title: New, severity: info, expect: task.audio_only}\n"
 
 
 def _source(directory: Path, patterns: str) -> ConfigurationSource:
@@ -94,6 +96,38 @@ def test_a_bad_file_is_refused_once_and_noticed_again_when_it_is_mended(tmp_path
     _replace(tmp_path / "a.apps", "- id: app-2\n")
     assert _changed(source)
     assert _ids(source.load()) == ["app-1", "app-2"]
+
+
+@pytest.mark.parametrize(
+    ("more", "policy", "file", "mended"),
+    [
+        ("", "policy: {rule_files: [new.yml]}", "new.yml", RULE),
+        ("app_files: [new.yml]", "", "new.yml", "- id: app-2\n"),
+        ("ca_file: new.pem", "", "new.pem", trustme.CA().cert_pem.bytes().decode()),
+    ],
+    ids=["rules", "apps", "ca_file"],
+)
+@pytest.mark.parametrize("bad", ["nonsense\n", None], ids=["bad", "missing"])
+def test_a_refused_configuration_is_tried_again_when_a_file_that_it_names_is_mended(
+    more: str, policy: str, file: str, mended: str, bad: str | None, tmp_path: Path
+) -> None:
+    """A mistake in another file, or that it is missing, need not be mended by touching the configuration, too."""
+    directory = tmp_path / "team [a] *"
+    directory.mkdir()
+    source = _source(directory, "'*.apps'")
+    source.load()
+    write_configuration(directory, account(ENDPOINT, more=more), rest=policy)
+    if bad is not None:
+        _replace(directory / file, bad)
+    assert _changed(source)
+    with pytest.raises(ConfigError):
+        source.load()
+    assert not _changed(source)
+
+    _replace(directory / file, mended)
+    assert _changed(source)
+    source.load()
+    assert not _changed(source)
 
 
 @pytest.mark.parametrize("linked", ["a.apps", "rtcmpu.yml"])

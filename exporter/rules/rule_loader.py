@@ -39,7 +39,7 @@ class LoadedRules(Struct, frozen=True, kw_only=True):
     places: Mapping[AppKey, Position] = MappingProxyType({})  # of each app's id
 
 
-class RefusedError(ConfigError):
+class RefusedConfigError(ConfigError):
     """A configuration with mistakes, and the files in which they can be mended."""
 
     def __init__(self, mistakes: Sequence[Mistake], files: Files) -> None:
@@ -48,12 +48,12 @@ class RefusedError(ConfigError):
 
 
 def load(path: Path, environ: Mapping[str, str]) -> LoadedRules:
-    """Return the configuration in a file, with its rules; raises RefusedError with every mistake of every file."""
+    """Return the configuration in a file, with its rules; raises RefusedConfigError with all mistakes of all files."""
     files = Files(path.parent, environ)
     try:
         return _load(path, files, environ)
     except ConfigError as error:
-        raise RefusedError(error.mistakes, files) from None
+        raise RefusedConfigError(error.mistakes, files) from None
 
 
 def _load(path: Path, files: Files, environ: Mapping[str, str]) -> LoadedRules:
@@ -158,7 +158,7 @@ class ConfigurationSource:
             self._known = _state(self._watched)
         try:
             loaded = self._read()
-        except RefusedError as refused:
+        except RefusedConfigError as refused:
             files = refused.files
             self._watched = _Watched(files.paths, tuple(files.globs))
             self._known = frozenset(files.contents), files.sha256

@@ -5,7 +5,8 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from math import inf
+from decimal import Decimal
+from math import inf, isnan
 from typing import Annotated, Any, Final, NoReturn, get_type_hints
 
 from msgspec import Struct, field
@@ -121,6 +122,11 @@ def _refuse() -> NoReturn:
     raise ValueError
 
 
+def _written(value: object) -> str:
+    """Return a value as `Parameter.read` takes it: numbers without an exponent."""
+    return f"{Decimal(str(value)):f}" if isinstance(value, float) else str(value)
+
+
 def _parse_time(text: str) -> float:
     if _UNIX_SECONDS.fullmatch(text):
         return float(text)
@@ -218,8 +224,10 @@ class Query(Struct, frozen=True, kw_only=True):
             return -inf, *[""] * names
         number, last = self.after[:-names], self.after[-names:]
         try:
-            if len(number) == is_sorted and all(last[:-1]):  # a TaskId can be empty, that of the app as a whole
-                return float(number[0]) if number else 0.0, *last
+            place = float(number[0]) if number else 0.0
+            # A TaskId can be empty, that of the app as a whole.
+            if len(number) == is_sorted and all(last[:-1]) and not isnan(place):
+                return place, *last
         except ValueError:
             pass
         raise BadQueryError("cursor is of another order, expected the next_cursor of an answer to the same query")
@@ -329,8 +337,8 @@ class Query(Struct, frozen=True, kw_only=True):
 
     def parameters(self, known: Iterable[Parameter], **changes: str) -> Mapping[str, str]:
         """Return the parameters that ask for this query's first page, with changes; empty where a default is meant."""
-        plain = {one.name: str(getattr(self, one.target)) for one in known if one.target not in {"page", "after"}}
-        defaults = {one.name: str(getattr(_EVERYTHING, one.target)) for one in known}
+        plain = {one.name: _written(getattr(self, one.target)) for one in known if one.target not in {"page", "after"}}
+        defaults = {one.name: _written(getattr(_EVERYTHING, one.target)) for one in known}
         return {name: "" if value == defaults[name] else value for name, value in plain.items()} | changes
 
     def has_text(self, *names: str) -> bool:

@@ -248,6 +248,14 @@ def test_a_time_comes_back_from_its_parameters(since: datetime) -> None:
     assert read_form(query.parameters(CHANGES), CHANGES) == query
 
 
+@pytest.mark.parametrize("since", ["0.000000001", "0.00001", "1796048254.2454193", "999999999999"])
+def test_seconds_come_back_from_their_parameters(since: str) -> None:
+    """Links have numbers of seconds without an exponent, which is not taken."""
+    query = read_form({"since": since}, CHANGES)
+    assert query.since == float(since)
+    assert read_form(query.parameters(CHANGES), CHANGES) == query
+
+
 def test_an_age_is_a_time_before_now() -> None:
     """Findings older or younger than the bound match, and those of an unknown age do not."""
     young, old = Query(age="under-1h").aged(NOW), Query(age="over-1d").aged(NOW)

@@ -113,6 +113,7 @@ EXPECTED = "expected the next_cursor of an answer to the same query"
                 ("tasks?sort=task&", "1abc"),
                 ("tasks?sort=push_expires&", "abc"),
                 ("tasks?sort=push_expires&", ("soon", "a", "b", "c")),
+                ("tasks?sort=push_expires&", ("nan", "a", "b", "c")),
                 ("violations?sort=since&", "abcd"),
                 ("violations?", "1abcd"),
                 ("violations?", ("7", "", "", "")),

@@ -251,8 +251,8 @@ class LimiterPool:
         """Apply another configuration in one step that can't fail; return each account's limiter, by name."""
         before, self._limiters = self._limiters, {}
         planned = [(members, *_marks(members, key_ids)) for members in limiter_groups(accounts, key_ids)]
-        # A group takes the place of those with its marks, or for a rotated key of those with its names.
-        inherited = [_known(marks, before) or _known(names, before) for _, marks, names in planned]
+        # By names, too: what waits there is signed with the keys of this group from now on.
+        inherited = [_known(marks | names, before) for _, marks, names in planned]
         heirs = Counter(old for parents in inherited for old in parents)
         found: dict[str, Limiter] = {}
         for (members, marks, names), parents in zip(planned, inherited, strict=True):

@@ -40,6 +40,7 @@ TRANSITIONS = {
     "renamed": Transition((account("a"),), (account("b"),), ("a b",)),
     "renamed by group": Transition((account("a", "k", "g"),), (account("b", "l", "g"),), ("a b",)),
     "another key": Transition((account("a"),), (account("a", "l"),), ("a",)),
+    "another entry's key": Transition((account("a"), account("b", "l")), (account("a"), account("b")), ("a b",)),
     "lower rate": Transition((account("a", rate=20),), (account("a"),), ("a",)),
     "merged": Transition((account("a"), account("b", "l")), (account("a", "k", "g"), account("b", "l", "g")), ("a b",)),
     "split": Transition(
@@ -106,13 +107,13 @@ async def _sent(transition: Transition) -> tuple[list[tuple[str, float]], float]
 
 @on_virtual_time
 async def test_limiters_go_on_where_their_group_does() -> None:
-    """By key and by group, under whatever name; a name alone carries nothing over to a key that another entry has."""
+    """By key and by group, under whatever name, and by name; another endpoint has another budget."""
     pool = LimiterPool(VirtualClock())
     first = pool.regroup((account("a"), account("b", "l", "g")), {})
     second = pool.regroup((account("c"), account("d", "m", "g")), {})
     assert (second["c"], second["d"]) == (first["a"], first["b"])
-    third = pool.regroup((account("c", "m", endpoint="https://e"), account("d", "k")), {})
-    assert third["d"] is second["c"]
+    third = pool.regroup((account("c", "m", endpoint="https://e"), account("d", "n")), {})
+    assert third["d"] is second["d"]
     assert third["c"] not in second.values()
 
 

@@ -71,9 +71,11 @@ def test_a_shorter_interval_makes_no_data_stale_before_the_next_sweep() -> None:
 
 
 def test_a_sweep_that_fails_ends_the_longer_patience() -> None:
-    """Once a sweep has failed under the shorter interval, the data is as stale as that says."""
+    """Once a sweep has failed under the shorter interval, the data is as stale as that says; an update ends nothing."""
     app = tracker()
     app.swept(SWEEP, msgspec.structs.replace(INTERVALS, stale_after_seconds=600), began_at=0.0)
+    app.failed(Kind.UPDATE, State.TIMEOUT, "no answer")
+    assert status(app, at=INTERVALS.stale_after_seconds + 1).data_available
     app.failed(Kind.SWEEP, State.AUTH_ERROR, "the key is revoked")
     now = status(app, at=INTERVALS.stale_after_seconds + 1)
     assert (now.data_available, now.stale_after_seconds) == (False, INTERVALS.stale_after_seconds)

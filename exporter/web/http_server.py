@@ -322,18 +322,23 @@ async def start(
     )
     await runner.setup()
     assert runner.server is not None  # noqa: S101 - it was just set up
-    # Not aiohttp's own sites: connections are bounded, also during TLS handshakes.
-    servers = [
-        await loop.create_server(
-            connections.bounded(runner.server),
-            sock=listening,
-            ssl=tls,
-            ssl_handshake_timeout=None if tls is None else limits.longest_handshake_seconds,
-            ssl_shutdown_timeout=None if tls is None else limits.longest_farewell_seconds,
-        )
-        for listening in sockets
-    ]
-    return Running(runner, servers, "http" if tls is None else "https")
+    servers: list[asyncio.Server] = []
+    running = Running(runner, servers, "http" if tls is None else "https")
+    try:
+        for listening in sockets:
+            # Not aiohttp's own sites: connections are bounded, also during TLS handshakes.
+            server = await loop.create_server(
+                connections.bounded(runner.server),
+                sock=listening,
+                ssl=tls,
+                ssl_handshake_timeout=None if tls is None else limits.longest_handshake_seconds,
+                ssl_shutdown_timeout=None if tls is None else limits.longest_farewell_seconds,
+            )
+            servers.append(server)
+    except BaseException:
+        await running.close(0)
+        raise
+    return running
 
 
 def _deaf_logger() -> logging.Logger:

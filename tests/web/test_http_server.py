@@ -148,6 +148,23 @@ def test_a_name_that_is_not_known_may_be_later() -> None:
     assert "not known; start again when this machine has the address" in str(error)
 
 
+async def test_a_socket_that_cannot_be_served_leaves_none_served() -> None:
+    """What began to listen before it ends again, and so does the application."""
+    app, ended = web.Application(), asyncio.Event()
+
+    async def note(_app: web.Application) -> None:
+        ended.set()
+
+    app.on_cleanup.append(note)
+    good, bad = socket.create_server(("127.0.0.1", 0)), socket.socket(type=socket.SOCK_DGRAM)
+    address = good.getsockname()
+    with bad, pytest.raises(ValueError, match="Stream Socket"):
+        await start(app, [good, bad])
+    assert ended.is_set()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address)
+
+
 async def test_closing_lets_answers_under_way_finish(session: ClientSession) -> None:
     """An answer that has begun is finished, while new connections are refused."""
     entered, release = asyncio.Event(), asyncio.Event()

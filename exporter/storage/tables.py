@@ -15,15 +15,20 @@ class RefusedError(Exception):
     """The database can't be used until someone corrects its URL or content, and was not touched; `str()` says why."""
 
 
+def stored_name(name: str) -> str:
+    """Return a text of the service as it is stored: PostgreSQL stores no NUL."""
+    return name.replace("\0", "\N{SYMBOL FOR NULL}")
+
+
 class Name(sa.TypeDecorator[str]):
-    """A text of the service: PostgreSQL stores no NUL."""
+    """A text of the service."""
 
     impl = sa.Text
     cache_ok = True
 
     def process_bind_param(self, value: str | None, _dialect: sa.Dialect) -> str | None:
         """Replace what can't be stored."""
-        return None if value is None else value.replace("\0", "\N{SYMBOL FOR NULL}")
+        return None if value is None else stored_name(value)
 
 
 _TYPES: Final[Mapping[Any, str]] = {

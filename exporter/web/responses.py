@@ -51,13 +51,16 @@ def wants_page(request: web.Request) -> bool:
     return any(value == "text/html" and _quality(parameters) > 0 for value, parameters in accepted)
 
 
-def _liking(accept: str, media: str, versions: Collection[str] = ()) -> tuple[float, bool]:
-    """Return the quality of the most specific entry that matches, and whether that is more than `*/*`."""
+def _liking(accept: str, media: str, versions: Collection[str] | None = None) -> tuple[float, bool]:
+    """Return the quality of the most specific entry that matches, and whether that is more than `*/*`.
+
+    `versions`: those that there are; None: any version is the only one.
+    """
     specificity = {"*/*": 0, f"{media.partition('/')[0]}/*": 1, media: 2}
     found = [(0, 0.0)]
     for value, parameters in _entries(accept):
         version = parameters.get("version", "")
-        if value != media or not version or version in versions:
+        if value != media or not version or versions is None or version in versions:
             exact = 1 if value == media and version else 0
             found.append((specificity.get(value, -1) + exact, _quality(parameters)))
     most_specific, quality = max(found)

@@ -116,6 +116,8 @@ class Database:
         With pauses other threads go on meanwhile.
         """
         pauses_end = monotonic() + PAUSING_SECONDS if pauses else 0.0
+        if batch.all_violations:  # before the lock, which is lost by computing for long: there may be very many
+            batch = replace(batch, open_violations=partial(iter, [*batch.open_violations()]))
         with self._transaction() as connection:
             if batch.lease is not None:
                 budget, term = batch.lease
@@ -281,11 +283,11 @@ def _entries(rows: Iterable[Any]) -> Iterable[Entry]:
 
 
 def _open_violations(connection: sa.Connection, app: Any) -> Mapping[RuleVersion, Mapping[str, float]]:
-    violations: dict[RuleVersion, dict[str, float]] = {}
+    violations: dict[str, dict[str, float]] = {}
     c = VIOLATIONS.c
     for version, task_id, opened in connection.execute(sa.select(c.version, c.task_id, c.opened).where(_is_open(app))):
-        violations.setdefault(tuple(json.loads(version)), {})[task_id] = opened
-    return violations
+        violations.setdefault(version, {})[task_id] = opened
+    return {tuple(json.loads(version)): tasks for version, tasks in violations.items()}
 
 
 def _is_of(table: sa.Table, app: Any) -> Any:

@@ -16,8 +16,8 @@ from exporter.storage import database as database_module
 from exporter.storage.database import Database, engine_of
 from exporter.storage.leases import LeaseTable, NotSharedError
 from exporter.storage.stored_past import read_changes
-from exporter.storage.writer import Batch
-from tests.support.batches import FIRST, batch, changed, entry
+from exporter.storage.writer import Batch, ViolationEvent
+from tests.support.batches import BITRATE, FIRST, batch, changed, entry
 from tests.support.postgresql import PostgreSQL
 
 pytestmark = pytest.mark.processes
@@ -150,6 +150,20 @@ def test_a_large_app_is_read_though_its_tasks_take_long(join: Open, url: str, mo
     with closing(Database(url, lease_seconds=1)) as database:
         database.write(new)
         assert len(database.load(new)) == 1
+
+
+def test_violations_are_written_though_to_list_them_takes_long(join: Open, url: str) -> None:
+    """As it does for hundreds of thousands: that is done before others have to wait."""
+    join("one").round({"a"})
+
+    def slow_violations() -> Sequence[ViolationEvent]:
+        time.sleep(2)
+        return [ViolationEvent(BITRATE, "t", 1.0)]
+
+    new = replace(batch(entry("t")), lease=("a", 1), all_violations=True, open_violations=slow_violations)
+    with closing(Database(url, lease_seconds=1)) as database:
+        database.write(new)
+        assert [app.violations for app in database.load()] == [{BITRATE: {"t": 1.0}}]
 
 
 def test_an_app_is_read_after_what_its_last_holder_is_writing(join: Open, url: str) -> None:

@@ -109,6 +109,64 @@ class Doubts(dict[str, Doubt]):
         return sorted(due, key=lambda task_id: (self[task_id].failures, self[task_id].since))
 
 
+class Lookups:
+    """Looks up tasks of one app by TaskId, several at a time."""
+
+    def __init__(self, requests: AppRequests, rows: AppRows, clock: Clock) -> None:
+        self._requests = requests
+        self._rows = rows
+        self._clock = clock
+
+    async def all(
+        self,
+        task_ids: Sequence[str],
+        *,
+        seconds: float,
+        found: Callable[[Found], None],
+        failed: Callable[[str, bool], None],
+    ) -> int:
+        """Look tasks up in turn, each once, until all are done or the time is up; return how many are gone.
+
+        `found` is called for each answer, `failed` for each task without, and whether one came. Lookups that are
+        unanswered at the end are abandoned. An answer with other tasks raises OtherTasksError; no other failure raises.
+        """
+        waiting = list(dict.fromkeys(reversed(task_ids)))
+        until = self._clock.monotonic() + seconds
+        running: dict[asyncio.Future[Found], str] = {}
+        gone = 0
+        try:
+            while (waiting or running) and (left := until - self._clock.monotonic()) > 0:
+                while waiting and len(running) < LOOKUPS_AT_ONCE:
+                    task_id = waiting.pop()
+                    running[asyncio.ensure_future(self._look_up(task_id))] = task_id
+                done, _ = await asyncio.wait(running, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                for lookup in [each for each in running if each in done]:  # in the order of asking, on every run
+                    task_id = running.pop(lookup)
+                    error = lookup.exception()
+                    if isinstance(error, ApiError) and not isinstance(error, OtherTasksError):
+                        failed(task_id, True)
+                    else:
+                        answer = lookup.result()
+                        gone += answer.row is None
+                        found(answer)
+            for task_id in running.values():
+                failed(task_id, False)
+        finally:
+            await cancel_all(running)
+        return gone
+
+    async def _look_up(self, task_id: str) -> Found:
+        answer = await self._requests.look_up(task_id)
+        try:
+            tasks = [self._rows.read(row) for row in answer.page.rows]
+        except ApiError as error:  # of another app
+            raise OtherTasksError from error
+        task = next((task for task in tasks if task is not None and task.task_id == task_id), None)
+        if tasks and task is None:
+            raise OtherTasksError
+        return Found(task_id, None if task is None else Entry.of(task, sent_at=answer.sent_at), answer.sent_at)
+
+
 PROOFS_OF_LARGE_LOSS: Final = 5
 """This many lookups of lost tasks, or all of them where there are fewer, must come back empty."""
 MOST_LOOKUPS_FOR_PROOF: Final = 15
@@ -126,8 +184,7 @@ class Absences:
 
     def __init__(self, requests: AppRequests, rows: AppRows, inventory: Inventory, clock: Clock) -> None:
         self._clock = clock
-        self._requests = requests
-        self._rows = rows
+        self._lookups = Lookups(requests, rows, clock)
         self._inventory = inventory
         self._doubts = Doubts()
         self._found_unlisted: set[str] = set()  # what lookups found after a reading did not show it, until one does
@@ -148,16 +205,16 @@ class Absences:
         """Tasks whose row was refused as outdated, and from when on a request shows what is true."""
         self._settling = False
         self._proofs: list[float] = []  # when each proof of a large loss that is looked for began, in monotonic seconds
-        self._lookups = _FINE  # how the last one went
+        self._last_lookup = _FINE  # how it went
 
     @property
-    def lookups(self) -> tuple[State, str]:
+    def lookup_state(self) -> tuple[State, str]:
         """The state of lookups, and why.
 
         Not ok while tasks wait for one and other tasks were the last answer, or while a large loss waits for its proof.
         """
-        if self._lookups is not _FINE and (self._doubts or self._read_again_at):
-            return self._lookups
+        if self._last_lookup is not _FINE and (self._doubts or self._read_again_at):
+            return self._last_lookup
         if self._doubts and self._proofs and self._clock.monotonic() - self._proofs[0] > QUICK_PROOF_SECONDS:
             return State.PARTIAL, (
                 "the list does not show many known tasks, and lookups have not confirmed it yet: the last data is kept"
@@ -415,52 +472,19 @@ class Absences:
         return self._inventory.remove([task_id], settled_before=doubt.since, at=self._clock.monotonic())
 
     async def _look_up_all(self, task_ids: Sequence[str], *, seconds: float, found: Callable[[Found], None]) -> int:
-        """Look tasks up in turn, each once, until all are done or the time is up; return how many are gone.
+        """Do as `Lookups.all`. After an answer with other tasks the list proves nothing either."""
 
-        `found` is called for each answer. Lookups that are unanswered at the end are abandoned. An answer with other
-        tasks raises OtherTasksError, and the list proves nothing either; no other failure raises.
-        """
-        waiting = list(dict.fromkeys(reversed(task_ids)))
-        until = self._clock.monotonic() + seconds
-        running: dict[asyncio.Future[Found], str] = {}
-        gone = 0
+        def answered(answer: Found) -> None:
+            self._last_lookup = _FINE
+            found(answer)
+
         try:
-            while (waiting or running) and (left := until - self._clock.monotonic()) > 0:
-                while waiting and len(running) < LOOKUPS_AT_ONCE:
-                    task_id = waiting.pop()
-                    running[asyncio.ensure_future(self._look_up(task_id))] = task_id
-                done, _ = await asyncio.wait(running, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-                for lookup in [each for each in running if each in done]:  # in the order of asking, on every run
-                    task_id = running.pop(lookup)
-                    error = lookup.exception()
-                    if isinstance(error, ApiError) and not isinstance(error, OtherTasksError):
-                        self._failed(task_id, answered=True)
-                    else:
-                        answer = lookup.result()
-                        self._lookups = _FINE
-                        gone += answer.row is None
-                        found(answer)
-            for task_id in running.values():
-                self._failed(task_id, answered=False)
+            return await self._lookups.all(task_ids, seconds=seconds, found=answered, failed=self._failed)
         except OtherTasksError as error:
-            self._absent, self._cut_perhaps, self._lookups = set(), set(), (error.state, error.reason)
+            self._absent, self._cut_perhaps, self._last_lookup = set(), set(), (error.state, error.reason)
             raise
-        finally:
-            await cancel_all(running)
-        return gone
 
-    async def _look_up(self, task_id: str) -> Found:
-        answer = await self._requests.look_up(task_id)
-        try:
-            tasks = [self._rows.read(row) for row in answer.page.rows]
-        except ApiError as error:  # of another app
-            raise OtherTasksError from error
-        task = next((task for task in tasks if task is not None and task.task_id == task_id), None)
-        if tasks and task is None:
-            raise OtherTasksError
-        return Found(task_id, None if task is None else Entry.of(task, sent_at=answer.sent_at), answer.sent_at)
-
-    def _failed(self, task_id: str, *, answered: bool) -> None:
+    def _failed(self, task_id: str, answered: bool) -> None:
         now = self._clock.monotonic()
         if task_id in self._read_again_at:
             self._read_again_at[task_id] = now + RETRY_SECONDS

@@ -359,7 +359,7 @@ class Collector:
             self.intervals,
             at=self._clock.monotonic(),
             doubtful_tasks=self._absences.doubtful_tasks,
-            lookups=self._absences.lookups,
+            lookups=self._absences.lookup_state,
         )
 
     def _tell(self, changes: list[Change], *, baseline: bool = False) -> None:

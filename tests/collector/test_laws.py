@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from exporter.collector.absences import Absences, Found
+from exporter.collector.absences import Found, Lookups
 from exporter.collector.inventory import Change
 from exporter.collector.list_reader import SweepReader
 from exporter.collector.reading import Gathered
@@ -182,10 +182,10 @@ def _no_concluding_front(monkeypatch: pytest.MonkeyPatch) -> None:
 def _no_look_ups(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take what neither a sweep nor an update saw for gone."""
 
-    async def gone(_absences: Absences, task_id: str) -> Found:
+    async def gone(_lookups: Lookups, task_id: str) -> Found:
         return Found(task_id, None, asyncio.get_running_loop().time())
 
-    monkeypatch.setattr(Absences, "_look_up", gone)
+    monkeypatch.setattr(Lookups, "_look_up", gone)
 
 
 def _no_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,8 @@ list reader: exporter/collector/{list_reader,list_pass,reading}.py
 limiter: exporter/collector/rate_limiter.py
  | tests/collector/test_{limiter,limiter_throttling,limiter_law}.py tests/service/test_limiter_pool.py
 accounts: exporter/service/accounts.py | tests/service/test_{limiter_pool,accounts}.py
-inventory: exporter/collector/{inventory,absences}.py | tests/collector/test_{inventory,collector,exactness}.py
+inventory: exporter/collector/{inventory,absences,lookups}.py
+ | tests/collector/test_{inventory,collector,exactness}.py
 supervisor: exporter/service/supervisor.py | tests/service/test_supervisor.py
 """
 SWAPS: Final = (

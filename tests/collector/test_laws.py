@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from exporter.collector.absences import Found, Lookups
 from exporter.collector.inventory import Change
 from exporter.collector.list_reader import SweepReader
+from exporter.collector.lookups import Found, TaskLookups
 from exporter.collector.reading import Gathered
 from exporter.collector.task_diff import kind_of
 from tests.support.generated import examples
@@ -182,10 +182,10 @@ def _no_concluding_front(monkeypatch: pytest.MonkeyPatch) -> None:
 def _no_look_ups(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take what neither a sweep nor an update saw for gone."""
 
-    async def gone(_lookups: Lookups, task_id: str) -> Found:
+    async def gone(_lookups: TaskLookups, task_id: str) -> Found:
         return Found(task_id, None, asyncio.get_running_loop().time())
 
-    monkeypatch.setattr(Lookups, "_look_up", gone)
+    monkeypatch.setattr(TaskLookups, "_look_up", gone)
 
 
 def _no_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from exporter.config.mistakes import ConfigError
 from exporter.core import log
 from exporter.core.collection_state import State
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.rules.rule import Severity
+from exporter.rules.rule import Exemption, Severity
 from exporter.rules.rule_loader import ConfigurationSource
 from tests.metrics.builders import STATUS
 from tests.support.command_line import logging_restored
@@ -221,12 +221,16 @@ async def test_mistakes_in_rules_end_the_audit_before_any_request(audit: Auditin
 
 async def test_half_a_character_of_a_task_id_becomes_a_question_mark() -> None:
     """No format can hold it."""
-    world = PolicyWorld(rule("slow", "task.idle_timeout_seconds <= 60", message="task_id"))
+    agreed = Exemption(name="agreed", reason="Agreed.", tasks=("t-*",))
+    slow = rule("slow", "task.idle_timeout_seconds <= 60", message="task_id")
+    world = PolicyWorld(slow, rule("quick", "task.idle_timeout_seconds > 600", exempt=(agreed,)))
     world.put("t-\ud800", idle_timeout_seconds=600)
     world.collect_all()
     await world.settle()
     audit = gather((), [(replace(STATUS, account=LIVE[0], app_id=LIVE[1], up=True), 1)], world.policy, NOON, {})
-    assert audit.apps[0].rules[0].violations == [("t-?", "t-?")]
+    found = {one.rule.name: one for one in audit.apps[0].rules}
+    assert found["slow"].violations == [("t-?", "t-?")]
+    assert found["quick"].exempted == [("t-?", agreed)]
 
 
 async def test_an_app_that_could_not_be_read_has_no_findings() -> None:

@@ -130,6 +130,24 @@ def test_a_refused_configuration_is_tried_again_when_a_file_that_it_names_is_men
     assert not _changed(source)
 
 
+def test_a_file_that_can_not_be_read_for_a_bug_is_not_read_over_and_over(tmp_path: Path) -> None:
+    """Whatever a load raises, the next one is for another state of the files."""
+    path = write_configuration(tmp_path, account(ENDPOINT))
+
+    def read() -> LoadedRules:
+        if path.read_text().endswith("# 1\n"):
+            raise ValueError("a bug")
+        return load(path, {})
+
+    source = ConfigurationSource(read)
+    source.load()
+    path.write_text(path.read_text() + "# 1\n")
+    assert _changed(source)
+    with pytest.raises(ValueError, match="a bug"):
+        source.load()
+    assert not _changed(source)
+
+
 @pytest.mark.parametrize("linked", ["a.apps", "rtcmpu.yml"])
 def test_a_link_that_is_switched_is_noticed(tmp_path: Path, linked: str) -> None:
     """Mounted files are often links into a directory that is exchanged whole: what they lead to counts."""

@@ -9,6 +9,7 @@ import pytest
 from exporter.config.model import App
 from exporter.core.push_auth import HostSetting, PushAuthSettings
 from exporter.core.task import Output
+from exporter.rules.app_engine import AppPolicy
 from exporter.rules.engine import AT_ONCE
 from exporter.rules.evaluator import Evaluator
 from exporter.rules.findings import Resolution
@@ -309,6 +310,38 @@ def test_an_evaluation_that_fails_leaves_no_outputs_behind(monkeypatch: pytest.M
     assert world.report("alone", OTHER).violations == 0
 
 
+def test_an_app_whose_time_can_not_be_looked_at_keeps_no_other_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its failure is reported, and time goes on for the others."""
+    failed: list[AppKey] = []
+    world = PolicyWorld(
+        rule("young", 'age < duration("210s")'), apps=(LIVE, OTHER), failed=lambda app, _: failed.append(app)
+    )
+    for app in (LIVE, OTHER):
+        world.update("a", app, baseline=True)
+
+    def look(self: AppPolicy) -> None:
+        if self.key == LIVE:
+            raise ValueError("a bug")
+        original(self)
+
+    original = AppPolicy.look_at_time
+    monkeypatch.setattr(AppPolicy, "look_at_time", look)
+    world.clock.advance(300)
+    world.policy.tick()
+    assert failed == [LIVE]
+    assert [world.report("young", app).violations for app in (LIVE, OTHER)] == [0, 1]
+
+
+def test_violations_of_one_reading_open_in_the_order_of_its_changes() -> None:
+    """What is told first is what came first, and has the oldest time."""
+    world = PolicyWorld(MIXED)
+    world.collect(baseline=True)
+    for task_id in "cab":
+        world.put(task_id, mix_mode="single")
+    world.collect()
+    assert [task_id for _, _, task_id, _ in world.told.opens] == ["c", "a", "b"]
+
+
 def test_a_callback_that_fails_keeps_no_other_app_from_being_reported() -> None:
     """Its failure is reported, and of every other app with another report it is said so."""
     failed: list[AppKey] = []
@@ -596,6 +629,20 @@ def test_keys_expire_at_their_moments() -> None:
     _signed(world, "baseline", EXPIRY + 200_000)
     world.collect()
     assert found() == [0, 2, 1]
+
+
+def test_a_clock_that_steps_back_takes_back_what_time_did() -> None:
+    """A task is young again and a key valid, within a tick, by a clock that is set right."""
+    valid = rule("valid", 'task.outputs.all(output, output.push_auth != "expired")')
+    world = PolicyWorld(valid, rule("young", 'age < duration("210s")'), began=EXPIRY - 90_000)
+    _signed(world, "a", EXPIRY)
+    world.collect(baseline=True)
+    found = []
+    for seconds in (100_000, -100_000):
+        world.clock.wall += seconds
+        world.policy.tick()
+        found.append([world.report(name).violations for name in ("valid", "young")])
+    assert found == [[1, 1], [0, 0]]
 
 
 def test_the_signer_of_a_host_is_the_one_by_setting() -> None:

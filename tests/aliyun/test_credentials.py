@@ -4,7 +4,6 @@ import asyncio
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from exporter.aliyun.credentials import (
+    FETCH_DEADLINE_SECONDS,
     PAUSE_AFTER_FETCH_SECONDS,
     RENEWAL_SECONDS,
     RETRY_SECONDS,
@@ -27,7 +27,8 @@ from exporter.aliyun.errors import ApiError
 from exporter.config.model import AccessKey, DefaultChain
 from exporter.core.collection_state import State
 from exporter.core.secret import Secret, SecretFile
-from tests.support.virtual_time import SetClock
+from tests.support.monitored import until
+from tests.support.virtual_time import SetClock, leap
 
 
 @dataclass
@@ -255,22 +256,28 @@ async def test_a_source_that_hangs_is_left_to_its_thread(
 
 
 @pytest.mark.parametrize("is_constant", [True, False])
-async def test_an_event_loop_that_was_held_does_not_make_a_key_late(
-    service: TokenService, monkeypatch: pytest.MonkeyPatch, is_constant: bool
-) -> None:
+async def test_an_event_loop_that_was_held_does_not_make_a_key_late(service: TokenService, is_constant: bool) -> None:
     """A key that was there in time is used, even if the loop sees it only after the deadline; a constant has none."""
-    monkeypatch.setattr("exporter.aliyun.credentials.FETCH_DEADLINE_SECONDS", 0.05)
+    held = threading.Event()
 
     def fetch() -> Credentials:
-        time.sleep(0.02)
+        held.wait(60)
         return service.fetch()
 
+    if is_constant:
+        held.set()
     async with source_of(service, key=KeySource(fetch=fetch, is_constant=is_constant)) as source:
         asked = asyncio.create_task(source.get())
-        for _ in range(10):  # until it fetches
-            await asyncio.sleep(0)
-        time.sleep(0.2)  # noqa: ASYNC251 - it holds the loop
+        await until(lambda: is_constant or _fetching())
+        held.set()
+        for thread in _fetching():
+            thread.join()  # it holds the loop
+        leap(FETCH_DEADLINE_SECONDS)
         assert (await asked).access_key_id == "id-1"
+
+
+def _fetching() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "fetch credentials"]
 
 
 async def test_a_caller_that_gives_up_disturbs_nobody(service: TokenService, release: threading.Event) -> None:
@@ -346,7 +353,7 @@ async def test_hung_sources_hold_up_no_other_source(service: TokenService, relea
         healthy = await stack.enter_async_context(source_of(service))
         async with asyncio.timeout(30):
             assert (await healthy.get()).access_key_id == "id-1"
-        threads = [thread for thread in threading.enumerate() if thread.name == "fetch credentials"]
+        threads = _fetching()
         assert len(threads) <= len(hung) + 1
         assert all(thread.daemon for thread in threads)
         release.set()

@@ -145,18 +145,19 @@ async def test_changes_during_the_comparison_are_no_difference(monkeypatch: pyte
     """What is collected while the sums are recomputed counts in both, whenever the thread is done."""
     shown = Shown()
     shown.collect(1, 2, 3)
-    go_on = asyncio.Event()
+    made, go_on = asyncio.Event(), asyncio.Event()
     in_thread = shown.worker.run
 
     async def held(*args: object) -> object:
         made_again: object = await in_thread(*args)  # type: ignore[arg-type]
+        made.set()
         await go_on.wait()
         return made_again
 
     monkeypatch.setattr(shown.worker, "run", held)
     with structlog.testing.capture_logs() as logs:
         shown.publisher.swept()
-        await asyncio.sleep(0.01)
+        await made.wait()
         shown.collect(4)
         shown.publisher.collected([change(before=_task(1), after=None)], baseline=False)
         published = len(shown.reports)

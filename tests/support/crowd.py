@@ -20,6 +20,7 @@ SLOW_READ_BYTES = 256
 DRIP_SECONDS = 0.5
 SMALL_BUFFER_BYTES = 4096
 """Of a slow reader's socket, so that the server can't hand its answer to the system as a whole."""
+LOOK_SECONDS = 0.1  # at whether it is enough
 AGAIN_SECONDS = 0.2  # after what a client that was cut off comes back
 TIMEOUT_SECONDS = 20.0
 
@@ -44,8 +45,10 @@ class Tally(Struct):
     bytes_dripped: int = 0  # what slow clients sent or read
 
 
-async def press(address: str, crowd: Crowd, seconds: float) -> Tally:
-    """Let a crowd press on the server at `http://host:port` for a time."""
+async def press(
+    address: str, crowd: Crowd, seconds: float, *, is_enough: Callable[[Tally], bool] = lambda _: False
+) -> Tally:
+    """Let a crowd press on the server at `http://host:port` for a time, or until what became of it is enough."""
     tally = Tally()
     clients: list[Awaitable[None]] = [
         _repeat(address, lambda connection: _scrape(connection, crowd.scrape_interval_seconds, tally), _fails(tally))
@@ -59,9 +62,16 @@ async def press(address: str, crowd: Crowd, seconds: float) -> Tally:
         _repeat(address, _slow_reader(SLOW_PATHS[number % len(SLOW_PATHS)], tally), _is_cut_off(tally))
         for number in range(crowd.slow_readers)
     ]
+    limit = asyncio.timeout(seconds)
+
+    async def end_early() -> None:
+        while not is_enough(tally):  # noqa: ASYNC110 - many change the tally
+            await asyncio.sleep(LOOK_SECONDS)
+        limit.reschedule(asyncio.get_running_loop().time())
+
     with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await asyncio.gather(*clients)
+        async with limit:
+            await asyncio.gather(*clients, end_early())
     return tally
 
 

@@ -13,6 +13,7 @@ from pkgutil import iter_modules
 from unittest.mock import patch
 
 from exporter.__main__ import main
+from exporter.collector.rate_limiter import Limiter
 
 _COMMANDS = iter_modules([str(Path(__file__).parent.parent.parent / "exporter" / "commands")])
 forkserver.set_forkserver_preload(
@@ -21,13 +22,25 @@ forkserver.set_forkserver_preload(
 
 
 class Forked(ForkServerProcess):
-    """A run of the program, to be handled as one of `subprocess.Popen`."""
+    """A run of the program, to be handled as one of `subprocess.Popen`.
 
-    def __init__(self, words: Sequence[str], *, out: Path, err: Path, directory: Path, env: Mapping[str, str]) -> None:
+    `waits_a_window`: whether its first request waits for the second that may belong to a process before it.
+    """
+
+    def __init__(
+        self,
+        words: Sequence[str],
+        *,
+        out: Path,
+        err: Path,
+        directory: Path,
+        env: Mapping[str, str],
+        waits_a_window: bool = False,
+    ) -> None:
         for path in (out, err):  # of an earlier run they may have content
             path.write_bytes(b"")
         _start_server(env)
-        super().__init__(target=_run, args=(words, out, err, directory, dict(env)), daemon=True)
+        super().__init__(target=_run, args=(words, out, err, directory, dict(env), waits_a_window), daemon=True)
         self.start()
 
     def poll(self) -> int | None:
@@ -54,9 +67,13 @@ def _start_server(env: Mapping[str, str]) -> None:
         forkserver.ensure_running()
 
 
-def _run(words: Sequence[str], out: Path, err: Path, directory: Path, env: Mapping[str, str]) -> None:
+def _run(
+    words: Sequence[str], out: Path, err: Path, directory: Path, env: Mapping[str, str], waits_a_window: bool
+) -> None:
     """Run the program as `python -m exporter` does."""
     gc.freeze()  # what all runs share: each of their garbage collections would look through it, and copy it
+    if not waits_a_window:
+        patch.object(Limiter, "wait_a_window", lambda _limiter: None).start()
     os.chdir(directory)
     os.environ.clear()
     os.environ.update(env)

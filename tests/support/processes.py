@@ -41,14 +41,28 @@ class Running:
     """A program that was started; what it writes is kept in files. Forked, it is a run of the program under test."""
 
     def __init__(
-        self, command: Sequence[str | Path], *, name: str, directory: Path, env: Mapping[str, str], is_forked: bool
+        self,
+        command: Sequence[str | Path],
+        *,
+        name: str,
+        directory: Path,
+        env: Mapping[str, str],
+        is_forked: bool,
+        waits_a_window: bool,
     ) -> None:
         self.name = name
         self._out, self._err = directory / f"{name}.out", directory / f"{name}.err"
         self._process: subprocess.Popen[bytes] | Forked
         words = list(map(str, command))
         if is_forked:
-            self._process = Forked(words, out=self._out, err=self._err, directory=directory, env=env)
+            self._process = Forked(
+                words,
+                out=self._out,
+                err=self._err,
+                directory=directory,
+                env=env,
+                waits_a_window=waits_a_window,
+            )
             return
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self._process = subprocess.Popen(
@@ -108,13 +122,15 @@ class Programs:
     Args:
         directory: Where they run and where their output is kept.
         env: Added to an environment that has nothing of the user's.
+        wait_a_window: Whether forked daemons leave the second before their first request to a process before them.
     """
 
     forks_daemons: ClassVar[bool] = False
     """Whether daemons are forked too: each start takes a second less, but memory is shared and can't be measured."""
 
-    def __init__(self, directory: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(self, directory: Path, env: Mapping[str, str] | None = None, *, wait_a_window: bool = False) -> None:
         self.directory = directory
+        self._wait_a_window = wait_a_window
         self.env = clean_environment(directory) | dict(env or {})
         self._running: list[Running] = []
 
@@ -129,7 +145,14 @@ class Programs:
 
     def start(self, *command: str | Path, name: str | None = None, is_forked: bool = False) -> Running:
         name = f"{len(self._running)}-{name or Path(command[0]).name}"
-        running = Running(command, name=name, directory=self.directory, env=self.env, is_forked=is_forked)
+        running = Running(
+            command,
+            name=name,
+            directory=self.directory,
+            env=self.env,
+            is_forked=is_forked,
+            waits_a_window=self._wait_a_window,
+        )
         self._running.append(running)
         return running
 
@@ -226,6 +249,15 @@ def eventually(
                 raise
         took = time.monotonic() - began
         time.sleep(min(max(POLL_SECONDS, 2 * took), LONGEST_POLL_SECONDS))
+
+
+def starved_seconds(pid: int) -> float:
+    """Return for how long a process has waited for a processor that others used: its thread that waited most."""
+    waited = [0.0]
+    for schedule in Path("/proc", str(pid), "task").glob("*/schedstat"):
+        with suppress(OSError):  # it has ended meanwhile
+            waited.append(int(schedule.read_text().split()[1]) / 1e9)
+    return max(waited)
 
 
 DEBIAN_PACKAGES = {

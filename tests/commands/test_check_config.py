@@ -77,7 +77,7 @@ def test_rules_that_are_on_are_counted_once_by_name(capsys: pytest.CaptureFixtur
 def test_a_web_configuration_is_checked_as_well(
     app_id: str, mistakes: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The mistakes of both files are reported together."""
+    """The mistakes of both files are reported together; a right one changes nothing."""
     monkeypatch.chdir(tmp_path)
     Path("web.yml").write_text("tls: {}\n")
     Path("rtcmpu.yml").write_text(f"accounts:\n- name: one\n  apps: [{{id: {app_id}}}]\n")
@@ -85,6 +85,9 @@ def test_a_web_configuration_is_checked_as_well(
     with pytest.raises(ConfigError) as refused:
         check_config(source, Path("rtcmpu.yml"), probe=False, web_config_file=Path("web.yml"))
     assert [line.split(": ")[0] for line in str(refused.value).splitlines()] == mistakes
+    Path("web.yml").write_text("basic_auth_users: {}\n")
+    fine = ConfigurationSource.of_config(Config(accounts=(Account(name="one", apps=(App(id="a"),)),)))
+    assert check_config(fine, Path("rtcmpu.yml"), probe=False, web_config_file=Path("web.yml")) == 0
 
 
 def test_a_probe_without_apps_has_read_nothing(capsys: pytest.CaptureFixture[str]) -> None:

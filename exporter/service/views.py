@@ -174,14 +174,20 @@ def _totals(reports: Collection[RuleReport]) -> TotalsDocument:
     return TotalsDocument(**sums, oldest_violation=min(oldest, default=None))
 
 
-def violations_of(report: AppReport) -> Mapping[Severity, int] | None:
-    """Return an app's violations, severest first; None: not all tasks have been evaluated, or nothing is known now."""
-    if report.policy is None:
-        return None
+def violations_of(report: AppReport, policy: AppPolicy) -> Mapping[Severity, int] | None:
+    """Return an app's violations, severest first; None: not all tasks have been evaluated, or nothing is known now.
+
+    While there is no data they are frozen: those last found, also by an earlier process.
+    """
     counts = Counter[Severity]()
-    for rule in report.policy.rules:
-        counts[rule.severity] += rule.violations
-    return severest_first(counts) if counts.total() or report.status.data_available else None
+    if report.policy is not None:
+        for found in report.policy.rules:
+            counts[found.severity] += found.violations
+    elif not report.status.data_available:
+        for rule, since in policy.counted.remembered():
+            counts[rule.rule.severity] += len(since)
+    is_known = counts.total() or (report.policy is not None and report.status.data_available)
+    return severest_first(counts) if is_known else None
 
 
 class Trends:
@@ -294,7 +300,7 @@ class DaemonView:
             None
             if report.aggregates is None
             else {(region, mode): n for (region, mode), n in report.aggregates.counts("tasks").items()},
-            violations_of(report),
+            violations_of(report, self._monitor.policy.app(key)),
             next_update=self._monitor.next_turn(key, Kind.UPDATE),
             next_sweep=self._monitor.next_turn(key, Kind.SWEEP),
         )

@@ -160,6 +160,8 @@ def test_what_an_earlier_process_left_open_is_shown_until_it_is_evaluated() -> N
         ("too many tasks: 4, expected at most 3", 6.0, False),
         ("video at 5000 kbit/s", 5.0, False),
     ]
+    counts = [violations_of(AppReport(status, None), shown.policy.app(key)) for status in (shown.statuses[0], STATUS)]
+    assert counts == [{Severity.WARNING: 2}, None]
     assert shown.items(FindingKind.EXEMPTED) == shown.items(FindingKind.UNEVALUABLE) == []
     shown.policy.collected(key, [], baseline=False, available=True)
     assert shown.items(FindingKind.VIOLATION) == frozen
@@ -297,7 +299,7 @@ def test_violations_of_an_app_are_known_once_all_of_its_tasks_are_evaluated() ->
         (no_data, evaluated, [(Severity.CRITICAL, 1), (Severity.INFO, 2)]),
         (no_data, fine, None),
     ):
-        found = violations_of(AppReport(status, None, policy=policy))
+        found = violations_of(AppReport(status, None, policy=policy), Shown().policy.app(("prod", "else")))
         assert (None if found is None else list(found.items())) == expected
 
 

@@ -59,10 +59,9 @@ class Every(BaseTrigger):  # type: ignore[misc] # APScheduler ships no types
             return None
         return self._last_turn + timedelta(seconds=self._interval_seconds())
 
-    def shift(self, seconds: float) -> None:
-        """Go along with a wall clock that jumped."""
-        if self._last_turn is not None:
-            self._last_turn += timedelta(seconds=seconds)
+    def clock_jumped(self, next_turn: datetime) -> None:
+        """Count from one interval before the next turn, by a wall clock that jumped."""
+        self._last_turn = next_turn - timedelta(seconds=self._interval_seconds())
 
 
 class Schedule:
@@ -140,7 +139,7 @@ class Schedule:
                 # Turns that were scheduled after the jump stay where they are.
                 ahead_seconds = (job.next_run_time.timestamp() - self._clock.now()) % _interval_seconds(collector, kind)
                 job.modify(next_run_time=self._time_in(ahead_seconds))
-                job.trigger.shift(jump_seconds)
+                job.trigger.clock_jumped(job.next_run_time)
         else:
             self._heed_shorter_intervals()
 

@@ -266,6 +266,20 @@ async def test_a_wall_clock_that_jumps_stalls_nothing(scene: Scene, jump_seconds
     assert max(apart(sweeps)) <= 20
 
 
+@pytest.mark.parametrize("jump_seconds", [DAY_SECONDS, -DAY_SECONDS])
+@on_schedule
+async def test_an_interval_that_shrinks_after_a_jump_counts_from_then_on(scene: Scene, jump_seconds: float) -> None:
+    """Whichever turns the jump had made due: none waits as long as it would have by the interval before."""
+    app = scene.collector(interval=1, sweep=500)
+    await scene.seconds_pass(5)
+    scene.clock.set_back(-jump_seconds)
+    await scene.seconds_pass(5)
+    app.status.sweep_interval_seconds = 10
+    app.turns[Kind.SWEEP].clear()
+    await scene.seconds_pass(30)
+    assert len(app.turns[Kind.SWEEP]) >= 2
+
+
 @on_schedule
 async def test_an_app_that_is_removed_is_read_no_more(scene: Scene) -> None:
     """A turn that runs is finished, and none follows; other apps go on."""

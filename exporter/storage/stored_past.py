@@ -16,6 +16,8 @@ from exporter.storage.tables import APPS, CHANGES, LABELS, VIOLATIONS
 
 T = TypeVar("T")
 
+_FIELDS: Final = json.Decoder(tuple[FieldChange, ...])
+"""Made as the module is imported: two threads that prepare a type at the same time can crash the process."""
 LONGEST_READ_SECONDS: Final = 10.0
 AGAIN_SECONDS: Final = 1.0
 """After this a query that failed is tried once more: the writer has a new file by then, where one was damaged."""
@@ -72,7 +74,7 @@ def read_changes(connection: Connection, wanted: HistoryFilter) -> list[Recorded
     return [
         RecordedChange(
             *(row.id, row.noticed, row.account, row.app_id, row.task_id, row.change),
-            fields=json.decode(row.fields, type=tuple[FieldChange, ...]),
+            fields=_FIELDS.decode(row.fields),
             earliest=row.earliest,
             notes=tuple(filter(None, row.notes.split(","))),
         )

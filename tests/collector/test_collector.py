@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from exporter.collector.absences import PROOFS_OF_LARGE_LOSS
 from exporter.collector.inventory import Entry
 from exporter.collector.list_reader import MAX_UPDATE_WINDOWS
+from exporter.collector.lookups import Doubts
 from exporter.collector.rate_limiter import Priority
 from exporter.collector.reading import Window, WindowAnswer
 from exporter.collector.status import Intervals, Kind
@@ -176,6 +177,21 @@ async def test_a_task_that_no_front_shows_is_looked_up() -> None:
     await scene.collector.sweep()
     assert scene.look_ups() == ["task-1"]
     assert shown(scene.collector) == listed(scene.list)
+    assert (sweep_of(scene).repaired_tasks, status_of(scene).repairs) == (1, 1)
+
+
+def test_lookups_that_fail_wait_for_longer_each_time_and_let_others_go_first() -> None:
+    """One that was given up before it was answered waits as briefly as the first."""
+    doubts = Doubts()
+    doubts.add(["task-1"], since=1.0)
+    doubts.add(["task-2"], since=2.0)
+    assert doubts.due(3.0) == ["task-1", "task-2"]
+    doubts.failed("task-1", at=10.0, answered=True)
+    assert (doubts.due(14.9), doubts.due(15.0)) == (["task-2"], ["task-2", "task-1"])
+    doubts.failed("task-1", at=20.0, answered=True)
+    assert (doubts.due(29.9), doubts.due(30.0)) == (["task-2"], ["task-2", "task-1"])
+    doubts.failed("task-1", at=40.0, answered=False)
+    assert doubts.due(45.0) == ["task-2", "task-1"]
 
 
 @on_virtual_time

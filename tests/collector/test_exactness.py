@@ -816,6 +816,24 @@ async def test_a_change_that_is_taken_back_at_once_shows_within_three_seconds() 
 
 
 @on_virtual_time
+async def test_a_lookup_of_an_outdated_row_that_fails_is_tried_again_after_seconds() -> None:
+    """Updates at short intervals make no request for it meanwhile."""
+    scene = Scene(60)
+    await scene.start()
+    for version in (2, 1):
+        scene.list.versions["task-7"] = version
+        scene.list.resave("task-7")
+        await scene.collector.update()
+    scene.list.resave("task-20")
+    scene.service.before_look_up = _refuse
+    scene.service.page_of_list = lambda order, window: documented([each for each in order if each != "task-7"], window)
+    for look_ups in (0, 0, 1, 1, 1, 1, 1, 2):
+        assert (look_ups, len(scene.look_ups())) == (look_ups, look_ups)
+        await asyncio.sleep(1)
+        await scene.collector.update()
+
+
+@on_virtual_time
 async def test_an_outdated_row_of_a_replica_costs_no_lookup() -> None:
     """When a later update shows the current version, nothing has to be looked up."""
     scene = Scene(60)

@@ -81,6 +81,17 @@ def test_a_sweep_that_fails_ends_the_longer_patience() -> None:
     assert (now.data_available, now.stale_after_seconds) == (False, INTERVALS.stale_after_seconds)
 
 
+def test_an_attempt_that_ends_by_a_bug_is_counted() -> None:
+    """Not what else of the exporter fails while it works on the app; both are its state."""
+    app = tracker()
+    app.broke(Kind.UPDATE, "a bug")
+    assert status(app).attempts == {(Kind.UPDATE, State.INTERNAL_ERROR): 1}
+    app.broke("rules", "another one")
+    assert (sum(status(app).attempts.values()), status(app).state) == (1, State.INTERNAL_ERROR)
+    app.recovered(Kind.UPDATE)
+    assert status(app).reason == "another one"
+
+
 def test_repairs_and_duplicates_are_added_up_over_sweeps() -> None:
     """What each sweep repaired and saw twice can be rated, whatever falls between two scrapes."""
     app = tracker()

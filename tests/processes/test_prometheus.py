@@ -87,24 +87,25 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         assert not [line for line in ended.err.splitlines() if not line.startswith("ts=")]
 
 
-def test_every_family_equals_the_truth_for_every_app(world: World) -> None:
-    """What PromQL says of all tasks of all apps is what the simulators say is true, sample by sample."""
-    published = _equal_to_truth(world)
+@pytest.fixture(scope="module")
+def published(world: World) -> Mapping[Series, float]:
+    """Wait until what Prometheus has equals the truth of the fleet at rest; tests that change the fleet come later."""
+    return _equal_to_truth(world)
 
+
+def test_every_family_equals_the_truth_for_every_app(published: Mapping[Series, float]) -> None:
+    """What PromQL says of all tasks of all apps is what the simulators say is true, sample by sample."""
     assert {name for name, _ in published} == COMPARED
     apps = {(dict(labels)["account"], dict(labels)["app_id"]) for _, labels in published}
     with_tasks = {(account.name, app.id) for account in ACCOUNTS for app in account.apps if app.tasks}
     assert apps == with_tasks | {("simulated", f"app-{number}") for number in (1, 2, 3)}
 
 
-def test_the_questions_of_an_operator_have_the_right_answers(world: World) -> None:
+def test_the_questions_of_an_operator_have_the_right_answers(world: World, published: Mapping[Series, float]) -> None:
     """Sums over the fleet, shares of quotas and counts of apps come out of PromQL as they should."""
-    _equal_to_truth(world)
-    truth = _truth(world)
-
-    tasks = sum(value for (name, _), value in truth.items() if name == "rtcmpu_tasks")
+    tasks = sum(value for (name, _), value in published.items() if name == "rtcmpu_tasks")
     assert world.prometheus.value("sum(rtcmpu_tasks)") == tasks > 2000
-    bitrate = sum(v for (name, _), v in truth.items() if name == "rtcmpu_task_video_bitrate_bytes_per_second_gsum")
+    bitrate = sum(v for (name, _), v in published.items() if name == "rtcmpu_task_video_bitrate_bytes_per_second_gsum")
     assert world.prometheus.value("sum(rtcmpu_task_video_bitrate_bytes_per_second_gsum) * 8") == 8 * bitrate
     single = 'rtcmpu_tasks{account="simulated",app_id="app-1",mix_mode="single"}'
     share = f"sum without (task_region) ({single}) / ignoring (task_region) rtcmpu_task_quota"
@@ -115,7 +116,6 @@ def test_the_questions_of_an_operator_have_the_right_answers(world: World) -> No
 
 def test_an_app_is_up_fresh_and_within_its_quota(world: World) -> None:
     """Scrape, apps, quota and the times of the collection are there and make sense."""
-    _equal_to_truth(world)
     apps = sum(len(account.apps) for account in ACCOUNTS) + 3
 
     def all_is_well() -> None:
@@ -136,9 +136,9 @@ def test_an_app_is_up_fresh_and_within_its_quota(world: World) -> None:
     eventually(all_is_well)
 
 
+@pytest.mark.usefixtures("published")
 def test_histogram_quantile_works_without_rate(world: World) -> None:
     """The quantile of a distribution lies in the bucket in which the true one lies, and buckets count the tasks."""
-    _equal_to_truth(world)
     rows = ask_json(f"{world.services['production']}/-/tasks?app_id=live-main")
     kbps = sorted(
         int(bitrate)
@@ -172,10 +172,8 @@ def test_prometheus_reads_openmetrics(world: World) -> None:
     assert found["rtcmpu_tasks"] == "gauge"
 
 
-def test_the_text_format_says_the_same(world: World) -> None:
+def test_the_text_format_says_the_same(world: World, published: Mapping[Series, float]) -> None:
     """A scraper that knows only the text format gets the same numbers."""
-    published = _equal_to_truth(world)
-
     answer = ask(f"{world.url}/metrics", headers={"Accept": "text/plain;version=0.0.4"})
     assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
     samples = {
@@ -187,9 +185,9 @@ def test_the_text_format_says_the_same(world: World) -> None:
     assert samples == pytest.approx(published)
 
 
+@pytest.mark.usefixtures("published")
 def test_promtool_finds_nothing_to_object_to(world: World) -> None:
     """The live exposition passes `promtool check metrics` without a word."""
-    _equal_to_truth(world)
     exposition = ask(f"{world.url}/metrics", headers={"Accept": "text/plain;version=0.0.4"}).body
     assert exposition.count(b"\nrtcmpu_tasks{") > 10
 

@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -23,12 +24,21 @@ TASKS = 3000  # this many that an exposition of single tasks is larger than all 
 LEAST_BYTES = 5_000_000
 
 
-def _serving(programs: Programs) -> tuple[Running, str, Path]:
+@pytest.fixture(scope="module")
+def large_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a service whose app has many tasks."""
+    with Programs(tmp_path_factory.mktemp("large")) as programs:
+        yield programs.start_simulator("--apps=1", f"--tasks={TASKS}", "--churn=0")[1]
+
+
+def _serving(programs: Programs, large_app: str) -> tuple[Running, str, Path]:
     """Start a daemon that has much to say, and knows it."""
-    _, simulator = programs.start_simulator("--apps=1", f"--tasks={TASKS}", "--churn=0")
     state = programs.directory / "state"
-    rest = f"{QUICK}storage: {{url: 'sqlite:{state}'}}\nmetrics: {{per_task: {{enabled: true}}}}\n"
-    daemon, url = programs.start_daemon(write_configuration(programs.directory, account(simulator), rest=rest))
+    rest = (
+        f"{QUICK}storage: {{url: 'sqlite:{state}'}}\nmetrics: {{per_task: {{enabled: true}}}}\n"
+        "policy: {default_rules: false}\n"
+    )
+    daemon, url = programs.start_daemon(write_configuration(programs.directory, account(large_app), rest=rest))
 
     def has_all() -> None:
         assert len(ask(f"{url}/metrics/tasks").body) > LEAST_BYTES
@@ -92,9 +102,9 @@ def test_sigterm_does_not_wait_for_a_service_that_hangs(programs: Programs) -> N
     assert daemon.ended(within_seconds=QUICKLY_SECONDS).code == 0
 
 
-def test_an_answer_that_is_being_read_is_read_to_its_end(programs: Programs) -> None:
+def test_an_answer_that_is_being_read_is_read_to_its_end(programs: Programs, large_app: str) -> None:
     """SIGTERM in the middle of a large answer: the client gets all of it, new clients nothing, the state is written."""
-    daemon, url, state = _serving(programs)
+    daemon, url, state = _serving(programs, large_app)
     with _half_read(url) as client:
         daemon.send(signal.SIGTERM)
         daemon.wait_for("msg=stopping")
@@ -107,17 +117,17 @@ def test_an_answer_that_is_being_read_is_read_to_its_end(programs: Programs) -> 
     assert len(saved.entries) == TASKS
 
 
-def test_a_client_that_does_not_read_keeps_it_for_seconds_alone(programs: Programs) -> None:
+def test_a_client_that_does_not_read_keeps_it_for_seconds_alone(programs: Programs, large_app: str) -> None:
     """An answer that nobody reads is cut off: the end comes in time all the same, and well."""
-    daemon, url, _ = _serving(programs)
+    daemon, url, _ = _serving(programs, large_app)
     with _half_read(url):
         daemon.send(signal.SIGTERM)
         assert daemon.ended(within_seconds=STOPS_WITHIN_SECONDS).code == 0
 
 
-def test_a_second_signal_ends_at_once(programs: Programs) -> None:
+def test_a_second_signal_ends_at_once(programs: Programs, large_app: str) -> None:
     """Who does not want to wait for the clients sends SIGTERM again."""
-    daemon, url, _ = _serving(programs)
+    daemon, url, _ = _serving(programs, large_app)
     with _half_read(url):
         daemon.send(signal.SIGTERM)
         daemon.wait_for("msg=stopping")

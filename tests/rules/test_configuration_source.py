@@ -130,6 +130,32 @@ def test_a_refused_configuration_is_tried_again_when_a_file_that_it_names_is_men
     assert not _changed(source)
 
 
+def test_a_ca_file_that_is_renewed_is_no_other_configuration(tmp_path: Path) -> None:
+    """The account that has it follows it by itself."""
+    write_configuration(tmp_path, account(ENDPOINT, more="ca_file: ca.pem"))
+    source = ConfigurationSource.of_file(tmp_path / "rtcmpu.yml", {})
+    _replace(tmp_path / "ca.pem", trustme.CA().cert_pem.bytes().decode())
+    before = source.load()
+    _replace(tmp_path / "ca.pem", trustme.CA().cert_pem.bytes().decode())
+    assert not _changed(source)
+    assert source.load().sha256 == before.sha256
+
+
+def test_a_configuration_that_goes_is_loaded_when_it_is_back(tmp_path: Path) -> None:
+    """Some editors and mounts take a file away for a while: that is refused once."""
+    source = _source(tmp_path, "'*.apps'")
+    source.load()
+    (tmp_path / "rtcmpu.yml").rename(tmp_path / "away")
+    assert _changed(source)
+    with pytest.raises(ConfigError):
+        source.load()
+    assert not _changed(source)
+
+    (tmp_path / "away").rename(tmp_path / "rtcmpu.yml")
+    assert _changed(source)
+    assert _ids(source.load()) == ["app-1"]
+
+
 def test_a_file_that_can_not_be_read_for_a_bug_is_not_read_over_and_over(tmp_path: Path) -> None:
     """Whatever a load raises, the next one is for another state of the files."""
     path = write_configuration(tmp_path, account(ENDPOINT))

@@ -35,7 +35,7 @@ def negotiate(accept: str | None) -> Format:
 
 def quality(accept: str, media: str) -> float:
     """Return how much an Accept header wants a media type, by its most specific range; 0: not at all."""
-    return _liking(accept or "*/*", media)[0]
+    return _liking(accept.strip(", \t") or "*/*", media)[0]
 
 
 def wants_gzip(accept_encoding: str | None) -> bool:

@@ -156,6 +156,7 @@ async def test_what_names_nothing_is_refused(
         ("text/csv, application/json", {}, "application/json"),
         ("text/html, */*;q=0.8", {}, "application/json"),
         ("application/json; version=1", {}, "application/json"),
+        (" ,", {}, "application/json"),
         ("application/json", {"format": "csv"}, "text/csv"),
         ("text/csv, */*;q=0.1", {"format": "json"}, "application/json"),
     ],

@@ -22,6 +22,7 @@ from tests.support.forked import Forked
 
 ROOT = Path(__file__).parent.parent.parent
 POLL_SECONDS = 0.05
+ENDED_POLL_SECONDS = 0.01
 LONGEST_POLL_SECONDS = 0.5
 LONG_SECONDS = 90.0
 """More than anything takes here on a machine that has much else to do: it passes only where something is wrong."""
@@ -102,7 +103,11 @@ class Running:
         self._process.send_signal(number)
 
     def ended(self, *, within_seconds: float) -> Finished:
-        return Finished(self._process.wait(within_seconds), self.out, self.err)
+        """Return how it ended within a time, beside that for which it waited for a processor."""
+        limit = time.monotonic() + within_seconds - starved_seconds(self.pid)
+        while self._process.poll() is None and time.monotonic() < limit + starved_seconds(self.pid):
+            time.sleep(ENDED_POLL_SECONDS)
+        return Finished(self._process.wait(0), self.out, self.err)
 
     def end(self) -> Finished:
         """End it, by force if it takes long."""

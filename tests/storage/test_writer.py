@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 from structlog.testing import capture_logs
 
 from exporter.collector.past import SavedApp
@@ -178,11 +178,15 @@ async def test_lost_events_of_violations_are_made_up_for(faults: Faults, monkeyp
         assert database.load()[0].violations == {BITRATE: {"0": 1.0, "3": 1.0}}
 
 
-async def test_a_batch_that_can_never_be_written_stops_no_other(faults: Faults) -> None:
+@pytest.mark.parametrize(
+    "error", [ValueError("a bug"), *(kind("INSERT", {}, Exception("it is")) for kind in (DataError, IntegrityError))]
+)
+async def test_a_batch_that_can_never_be_written_stops_no_other(faults: Faults, error: Exception) -> None:
     """A bug is reported, its changes are counted as lost, and the next batch is written."""
+    assert is_bug(error)
     async with writing(faults.url) as one:
         await until(lambda: faults.unread_seconds)  # nothing but the batch is due then
-        faults.error = ValueError("a bug")
+        faults.error = error
         one.write(changed(None, entry("a")))
         await until(lambda: one.bugs == [faults.error])
         one.bugs.clear()

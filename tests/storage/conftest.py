@@ -25,7 +25,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:{tmp_path / 'state' / 'rtcmpu.db'}"
     server: PostgreSQL = request.getfixturevalue("server")
-    return server.new_database()
+    return server.emptied_database()
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ Open = Callable[[str], LeaseTable]
 @pytest.fixture
 def url(server: PostgreSQL) -> str:
     """Return the URL of an empty database of PostgreSQL."""
-    return server.new_database()
+    return server.emptied_database()
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ class Absences:
         self._found_unlisted: set[str] = set()  # what lookups found after a reading did not show it, until one does
         self.is_cut = False  # whether the last sweep did not show tasks that lookups find
         self._cut_at: int | None = None  # the last row of a list that was cut, as long as none was longer
-        self._lost = 0  # lookups since the last sweep was read that found their task gone
+        self._lost = 0  # lookups since the last sweep was read that found gone what it proved absent
         self._proofs_of_loss: set[str] = set()  # some tasks of a large loss that lookups found gone, removed or not
         self._absent: set[str] = set()
         """What the last sweep proved not to be in the list, as long as no lookup finds any of it."""
@@ -200,7 +200,7 @@ class Absences:
         return set(self._proofs_of_loss)
 
     def _found_gone(self, task_id: str) -> None:
-        self._lost += 1
+        self._lost += task_id in self._absent
         doubt = self._doubts.get(task_id)
         if doubt is not None and doubt.of_large_loss and len(self._proofs_of_loss) < MOST_LOOKUPS_FOR_PROOF:
             self._proofs_of_loss.add(task_id)

@@ -345,6 +345,30 @@ async def test_confirmed_lookups_of_a_large_loss_add_up_over_attempts(kind: Kind
 
 
 @on_virtual_time
+async def test_lookups_that_confirm_a_loss_at_the_end_of_a_list_say_nothing_of_a_task_above_it() -> None:
+    """It is gone if a lookup of its own finds it gone, or one of another task that was above the end."""
+    scene = Scene(60)
+    await scene.start()
+    hidden = scene.list.order[10]
+    all_of(scene.list.delete, scene.list.order[35:])()
+    scene.service.page_of_list = lambda order, window: documented([each for each in order if each != hidden], window)
+
+    async def refuse_hidden(task_id: str) -> None:
+        if task_id == hidden:
+            await _refuse(task_id)
+
+    scene.service.before_look_up = refuse_hidden
+    await scene.collector.sweep()
+    assert status_of(scene).state is State.OK
+    await asyncio.sleep(60)
+    assert hidden in shown(scene.collector)
+    scene.service.before_look_up = None
+    await scene.collector.sweep()
+    await asyncio.sleep(60)
+    assert hidden in shown(scene.collector)
+
+
+@on_virtual_time
 async def test_lookups_after_updates_confirm_a_large_loss_too() -> None:
     """They remove their tasks one by one, and whatever they found gone need not be found by an attempt again."""
     scene = Scene(300)

@@ -126,7 +126,8 @@ class Database:
             app = connection.execute(sa.select(APPS.c.batch, APPS.c.shape).where(_is_of(APPS, batch))).one_or_none()
             if app is None or app.batch != batch.token:
                 # What changed later makes no app whole of which tasks are missing.
-                is_whole = batch.all_tasks or batch.continues or (app is not None and _is_readable(app))
+                is_readable = app is not None and _is_readable(app)
+                is_whole = batch.all_tasks or (is_readable if batch.continues is None else batch.continues)
                 shape = SHAPE if is_whole and not batch.task_ids else INCOMPLETE
                 _write(connection, batch, shape=shape, pauses_end=pauses_end)
 

@@ -90,7 +90,7 @@ class Waiting(Struct):
     violations: list[ViolationEvent] = field(default_factory=list)
     task_ids: set[str] = field(default_factory=set)  # of tasks that are written besides those that changed
     all_tasks: bool = False  # whether all are, and others go
-    continues: bool = False  # whether an earlier transaction wrote some of them
+    continues: bool | None = None  # whether an earlier transaction wrote the others; None: there was none
     all_violations: bool = False  # whether all open violations are, and others have ended
     began: float | None = None
     """Unix time of the first reading, if this process does not know what is stored of the app: that is read before."""

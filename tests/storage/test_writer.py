@@ -217,13 +217,17 @@ async def test_a_batch_that_can_not_be_made_stops_no_other(faults: Faults) -> No
         assert one.writer.changes_lost == 1
 
 
-@pytest.mark.parametrize("portion", [1, 2, 3])
+@pytest.mark.parametrize("was_whole", [True, False])
+@pytest.mark.parametrize(("portion", "tasks"), [(1, "ab"), (1, "abc"), (2, "abc"), (3, "abc")])
 async def test_an_app_of_which_a_portion_could_not_be_written_is_not_whole(
-    faults: Faults, monkeypatch: pytest.MonkeyPatch, portion: int
+    faults: Faults, monkeypatch: pytest.MonkeyPatch, portion: int, tasks: str, was_whole: bool
 ) -> None:
-    """Whatever is written later: a restart would take the tasks of that portion for new ones."""
-    monkeypatch.setattr(writer_module, "TASKS_AT_ONCE", 1)
+    """Whatever is written later, and was before: a restart would take that portion's tasks for new or other ones."""
     async with writing(faults.url) as one:
+        if was_whole:
+            one.write(batch(*map(entry, tasks), token="before"))
+            await one.has_written()
+        monkeypatch.setattr(writer_module, "TASKS_AT_ONCE", 1)
         make_batch, made = one.writer._batch_of, []
 
         def let_one_fail(new: Waiting, stored: SavedApp | None) -> Batch | None:
@@ -233,7 +237,7 @@ async def test_an_app_of_which_a_portion_could_not_be_written_is_not_whole(
             return batch
 
         one.writer._batch_of = let_one_fail
-        one.write(batch(*map(entry, "abc")))
+        one.write(batch(*map(entry, tasks)))
         await one.has_written()
         one.write(changed(None, entry("d")))
         await one.has_written()

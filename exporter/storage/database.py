@@ -36,8 +36,8 @@ ENDED_UNSEEN: Final = "not_seen"
 APP_REMOVED: Final = "app_removed"
 """Why a violation ended whose app is no longer configured."""
 PRUNED_AT_ONCE: Final = 500
-WRITTEN_AT_ONCE: Final = 50
-PAUSE_SECONDS: Final = 0.001
+WRITTEN_AT_ONCE: Final = 25
+PAUSE_SECONDS: Final = 0.002
 """Between portions of that many rows, in which scrapes don't compete with the thread for Python's lock."""
 PAUSING_SECONDS: Final = 0.3
 """A transaction that takes longer goes on without pauses: changes wait for its end."""

@@ -45,7 +45,7 @@ DEFAULT_LIMITS: Final = Limits()
 
 
 _READING_STEPS: Final = 10
-"""In so many steps of the event loop, what came in time is read and its request begun: that takes two."""
+"""Steps of the event loop for reading what came in time, and to begin with its request; two would do."""
 WARN_SECONDS: Final = 60.0  # between two log lines about refused connections
 
 _REFUSAL: Final = (

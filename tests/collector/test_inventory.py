@@ -39,7 +39,7 @@ def test_a_new_task_is_added_and_a_changed_one_modified() -> None:
 
 
 def test_what_an_earlier_process_accepted_is_added_as_it_was() -> None:
-    """Whoever counts tasks is told of each, with its times."""
+    """They come back as changes, with their times: whoever counts tasks counts these, too."""
     inventory = Inventory()
     stored = [Entry.of(task("1", name), first_seen=50, last_changed=60, sent_at=0) for name in ("a", "b")]
     changes = inventory.restore(stored)
